@@ -1,0 +1,40 @@
+"""autotl: transfer learning that measures first.
+
+The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `resume`, `hookimpl`
+and the modules `records` and `errors`. Importing `autotl` itself imports nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autotl import errors, records
+    from autotl.hookspecs import hookimpl
+    from autotl.pipeline import fit, inspect, load, resume
+    from autotl.prediction import predict
+
+__version__ = "0.1.0"
+__all__ = ["errors", "fit", "hookimpl", "inspect", "load", "predict", "records", "resume"]
+
+_HOMES = {
+    "fit": "autotl.pipeline",
+    "inspect": "autotl.pipeline",
+    "load": "autotl.pipeline",
+    "resume": "autotl.pipeline",
+    "predict": "autotl.prediction",
+    "hookimpl": "autotl.hookspecs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("errors", "records"):
+        return import_module(f"autotl.{name}")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'autotl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

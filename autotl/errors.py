@@ -1,0 +1,98 @@
+"""Every error that autotl raises on purpose, with the exit code the command line gives it.
+
+AutotlError
+├── UsageError            2  an option or argument that cannot be meant
+│   └── RunFolderError    2  `--out` holds another run, the run is locked or does not match
+├── DataError             3  the data cannot be used
+│   └── UnreadableError   3  one example cannot be decoded (set aside by loading and prediction)
+├── PluginError           4  a plugin, backbone or its weights cannot be used
+├── ResourceError         5  budget, memory or disk does not suffice
+│   ├── OutOfMemoryError  5  a worker went past its memory ceiling or was killed for memory
+│   ├── DeadlineError     5  a worker call went past its deadline
+│   └── SearchError       5  every trial failed
+├── ParityError           6  the exported model did not pass its gate
+├── WorkerError           1  a worker process died for a reason that is not memory or time
+└── InternalError         1  a bug of ours
+"""
+
+from __future__ import annotations
+
+
+class AutotlError(Exception):
+    """An error with a message for a person: what happened, where, and what to do.
+
+    `message` is one or two sentences; `hint` says what to do; `details` are lines such as the
+    files or values concerned.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {line}" for line in self.details), *self._hint()])
+
+    def _hint(self) -> list[str]:
+        return [self.hint] if self.hint else []
+
+
+class UsageError(AutotlError):
+    """An option or argument that cannot be meant."""
+
+    exit_code = 2
+
+
+class RunFolderError(UsageError):
+    """The run folder holds another run, is locked by another process, or does not match."""
+
+
+class DataError(AutotlError):
+    """The data cannot be used."""
+
+    exit_code = 3
+
+
+class UnreadableError(DataError):
+    """One example cannot be decoded."""
+
+
+class PluginError(AutotlError):
+    """A plugin, a backbone or a backbone's weights cannot be used."""
+
+    exit_code = 4
+
+
+class ResourceError(AutotlError):
+    """Budget, memory or disk does not suffice."""
+
+    exit_code = 5
+
+
+class OutOfMemoryError(ResourceError):
+    """A worker went past its memory ceiling or was killed for memory."""
+
+
+class DeadlineError(ResourceError):
+    """A worker call went past its deadline."""
+
+
+class SearchError(ResourceError):
+    """Every trial failed."""
+
+
+class ParityError(AutotlError):
+    """The exported model did not pass its gate; no file was written."""
+
+    exit_code = 6
+
+
+class WorkerError(AutotlError):
+    """A worker process died for a reason that is neither memory nor time."""
+
+
+class InternalError(AutotlError):
+    """A bug of ours: the message holds what a report needs."""

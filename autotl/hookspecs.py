@@ -1,0 +1,57 @@
+"""Every hook that a plugin may implement: who calls it, when, how often, what its return does.
+
+A plugin is a module that an installed distribution names in the entry-point group `autotl`; its
+functions are marked with `autotl.hookimpl`. Importing it must import neither keras nor
+tensorflow. It is imported once a process, when plugins are first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pluggy
+
+from autotl.records import Backbone, Loader, Trial
+
+hookspec = pluggy.HookspecMarker("autotl")
+hookimpl = pluggy.HookimplMarker("autotl")
+
+
+@hookspec
+def autotl_backbones() -> list[Backbone]:
+    """Called once a process, at discovery. Return the backbones that the plugin brings.
+
+    Each is validated; a name taken twice is an error that names both distributions. An
+    exception, a return that is not a list of `Backbone`, or another `contract` sets the whole
+    plugin aside with its reason.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def autotl_loaders() -> list[Loader]:
+    """Called once a process, at discovery. Return the loaders that the plugin brings.
+
+    Each loader's `matches` is called once a run for the data that the user named, in no
+    promised order; exactly one must match, or the user is asked to name one by `--loader`.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def autotl_step_finished(step: str, record: Any) -> None:
+    """Called in the parent process after each step of a run is in the journal, once a step.
+
+    `step` is "load", "split", "measure", "decide", "search", "evaluate", "export" or "report",
+    `record` the step's frozen record. Not called for steps replayed from the journal. A return
+    is ignored; an exception is reported as a warning that names the plugin and changes nothing.
+    """
+
+
+@hookspec
+def autotl_trial_finished(trial: Trial) -> None:
+    """Called in the parent process after each trial is in the journal, finished or failed.
+
+    Not called for trials replayed from the journal. A return is ignored; an exception is
+    reported as a warning that names the plugin and changes nothing.
+    """
