@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autotl import errors, records
+    from autotl.fitted import load
     from autotl.hookspecs import hookimpl
-    from autotl.pipeline import fit, inspect, load, resume
+    from autotl.pipeline import fit, inspect, resume
     from autotl.prediction import predict
 
 __version__ = "0.1.0"
@@ -21,7 +22,7 @@ __all__ = ["errors", "fit", "hookimpl", "inspect", "load", "predict", "records",
 _HOMES = {
     "fit": "autotl.pipeline",
     "inspect": "autotl.pipeline",
-    "load": "autotl.pipeline",
+    "load": "autotl.fitted",
     "resume": "autotl.pipeline",
     "predict": "autotl.prediction",
     "hookimpl": "autotl.hookspecs",

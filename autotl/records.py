@@ -454,7 +454,7 @@ class TrialResult:
 class Trial:
     """One trial in the journal. `origin` is "probe", "default", "runner-up" or "proposal";
     `hyperparameters` is what the oracle proposed (empty for fixed trials); a failed trial has
-    `failure` and no `result`."""
+    `failure` and no `result`. `seed` is the trial's own, from which it drew everything."""
 
     number: int
     origin: str
@@ -464,6 +464,7 @@ class Trial:
     seconds: float
     result: TrialResult | None = None
     failure: str | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -528,7 +529,8 @@ class Evaluation:
     """Test figures of the final model, the baselines on the same rows, and calibration.
 
     `confusion[i][j]` counts test rows of class i predicted as j. `temperature` was fitted on
-    validation rows. `predictions` is (test, classes) float32 probabilities.
+    validation rows. `predictions` is (test, classes) float32 probabilities, in the order of the test
+    rows without those in `set_aside`. `linear_probe` is None where the probe's trial failed.
     """
 
     examples: int
@@ -539,7 +541,7 @@ class Evaluation:
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     majority: Interval
-    linear_probe: Interval
+    linear_probe: Interval | None
     calibration_error: float
     calibration_error_before: float
     temperature: float
@@ -575,3 +577,35 @@ class Export:
     parity: Parity
     checks: tuple[str, ...]
     seconds: float = 0.0
+
+
+# ---- report ----
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecords:
+    """Every record of a run, for the report. `seconds` is by step, over all sittings."""
+
+    name: str
+    load: LoadRecord
+    split: SplitRecord
+    located: LocatedBackbone
+    measurements: Measurements
+    decision: Decision
+    search: SearchRecord
+    evaluation: Evaluation
+    export: Export
+    trials: tuple[Trial, ...]
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    budget: Budget
+    metric: Metric
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRecord:
+    """The files that the report step wrote."""
+
+    report: FileRef
+    card: FileRef

@@ -1,0 +1,63 @@
+"""`autotl backbones`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autotl.cli import options
+
+if TYPE_CHECKING:
+    from autotl.plugins import OfferedBackbone
+
+
+@click.command()
+@click.option(
+    "--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave a plugin out."
+)
+@options.output
+def backbones(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:
+    """List the backbones that are installed, and which have their weights on this machine."""
+    from autotl.cli.console import print_json, show
+    from autotl.plugins import discover
+
+    rows = [_row(offered) for offered in discover(disabled=no_plugins).backbones]
+    if as_json:
+        print_json(rows)
+    elif quiet:
+        print("\n".join(row["name"] for row in rows))
+    else:
+        show([_table(rows)])
+
+
+def _row(offered: OfferedBackbone) -> dict[str, Any]:
+    from autotl.plugins import here
+    from autotl.records import to_json
+
+    facts: dict[str, Any] = to_json(offered.backbone)
+    return {
+        **facts,
+        "distribution": offered.distribution,
+        "weights_here": here(offered) is not None,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("name", "parameters", "input", "weights", "license", "source domain")
+    for row in rows:
+        sizes = row["input_sizes"]
+        license_ = row["license"] + (
+            f"; {row['weights_license']}" if row["weights_license"] else ""
+        )
+        table.add_row(
+            row["name"],
+            f"{row['parameters'] / 1e6:.2f} M",
+            f"{sizes['least']} to {sizes['most']}",
+            "here" if row["weights_here"] else "not here",
+            license_,
+            row["source_domain"],
+        )
+    return table

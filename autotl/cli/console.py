@@ -1,0 +1,185 @@
+"""Progress on standard error: live where it is a terminal, plain lines where it is not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from autotl.report.terminal import step_line, trial_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from autotl.records import Trial
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(renderables: Iterable[Any]) -> None:
+    """Tables and text on standard output; plain where it is piped."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=False, highlight=False)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def listener(*, quiet: bool, verbose: bool) -> Quiet | Plain | Live:
+    """The listener for this terminal; `verbose` also sets the level of the log."""
+    logging.getLogger("autotl").setLevel(logging.INFO if verbose else logging.WARNING)
+    if quiet:
+        return Quiet()
+    return Live(verbose) if sys.stderr.isatty() else Plain(verbose)
+
+
+class Quiet:
+    """Says nothing."""
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def step_started(self, step: str) -> None:
+        """Nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def step_finished(self, step: str, record: Any, seconds: float) -> None:
+        """Nothing."""
+
+    def trial_finished(self, trial: Trial) -> None:
+        """Nothing."""
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+
+class Plain:
+    """A line when a step ends, and one every ten seconds within a long one."""
+
+    every = 10.0
+
+    def __init__(self, verbose: bool) -> None:
+        self.verbose = verbose
+        self.last = time.monotonic()
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def _say(self, text: str) -> None:
+        self.last = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+    def step_started(self, step: str) -> None:
+        """Start the clock for the long step's own lines."""
+        self.last = time.monotonic()
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """A line if the last one is ten seconds old."""
+        if time.monotonic() - self.last >= self.every:
+            self._say(f"  ... {what} {done:,} of {total:,}")
+
+    def step_finished(self, step: str, record: Any, seconds: float) -> None:
+        """The step's line."""
+        self._say(f"{step:<9} {step_line(record)}  [{seconds:.1f} s]")
+
+    def trial_finished(self, trial: Trial) -> None:
+        """The trial's line."""
+        self._say(f"  {trial_line(trial)}")
+
+    def note(self, message: str) -> None:
+        """A remark on the run as a whole."""
+        self._say(message)
+
+
+class Live:
+    """The step's line when it ends; while it runs a bar with how far it is and the time left."""
+
+    def __init__(self, verbose: bool) -> None:
+        from rich.console import Console
+
+        self.verbose = verbose
+        self.console = Console(stderr=True, highlight=False)
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self.what = ""
+
+    def __enter__(self) -> Live:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def step_started(self, step: str) -> None:
+        """A bar without a length until the step says how long it is."""
+        self._replace(step, None)
+
+    def _replace(self, what: str, total: int | None) -> None:
+        if self.bar is None:
+            return
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        self.what = what
+        self.task = self.bar.add_task(what, total=total)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Move the bar; a new `what` starts a new one."""
+        if what != self.what:
+            self._replace(what, total)
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, completed=done, total=total)
+
+    def step_finished(self, step: str, record: Any, seconds: float) -> None:
+        """The step's line above the bar."""
+        from rich.markup import escape
+
+        line = escape(step_line(record))
+        self.console.print(f"[green]✓[/] [bold]{step:<9}[/] {line} [dim]{seconds:.1f} s[/]")
+
+    def trial_finished(self, trial: Trial) -> None:
+        """The trial's line above the bar."""
+        from rich.markup import escape
+
+        self.console.print(f"  [dim]{escape(trial_line(trial))}[/]")
+
+    def note(self, message: str) -> None:
+        """A remark on the run as a whole."""
+        from rich.markup import escape
+
+        self.console.print(escape(message))

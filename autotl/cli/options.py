@@ -1,0 +1,49 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+request = _all(
+    click.option("--budget", metavar="TIME", help="Wall-clock limit such as 90s, 10m or 1h."),
+    click.option("--trials", type=int, metavar="N", help="Number of trials at most."),
+    click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed."),
+    click.option(
+        "--strategy",
+        metavar="NAME",
+        help="feature-extraction, partial-freeze, full-fine-tune or scratch; else decided.",
+    ),
+    click.option(
+        "--backbone",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="Pretrained network; `autotl backbones` lists them. auto never downloads.",
+    ),
+    click.option("--weights", metavar="FILE", help="Weights file for the backbone."),
+    click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),
+    click.option(
+        "--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave a plugin out."
+    ),
+)
+
+output = _all(
+    click.option("--json", "as_json", is_flag=True, help="JSON to standard output."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, only the result."),
+    click.option("-v", "--verbose", is_flag=True, help="Every trial and warning."),
+)

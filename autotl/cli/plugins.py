@@ -1,0 +1,45 @@
+"""`autotl plugins`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from autotl.cli import options
+
+
+@click.command()
+@click.option(
+    "--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave a plugin out."
+)
+@options.output
+def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:
+    """List the plugins that were found, what they bring, and which were set aside and why."""
+    from autotl.cli.console import print_json, show
+    from autotl.plugins import discover
+    from autotl.records import to_json
+
+    rows: list[dict[str, Any]] = to_json(discover(disabled=no_plugins).listed)
+    if as_json:
+        print_json(rows)
+    elif quiet:
+        print("\n".join(row["name"] for row in rows))
+    else:
+        show([_table(rows)])
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("plugin", "distribution", "status", "backbones", "loaders")
+    for row in rows:
+        status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
+        table.add_row(
+            row["name"],
+            f"{row['distribution']} {row['version']}".strip(),
+            status,
+            ", ".join(row["backbones"]) or "-",
+            ", ".join(row["loaders"]) or "-",
+        )
+    return table

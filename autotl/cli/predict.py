@@ -1,0 +1,119 @@
+"""`autotl predict MODEL INPUT...`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from autotl.prediction import Predicted
+
+FORMATS = ("table", "jsonl", "csv")
+
+
+@click.command(
+    epilog="Example: autotl predict RUN/model.onnx new-photos/ --format csv > labels.csv"
+)
+@click.argument("model")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="How many labels an input, best first.",
+)
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="A table for people; JSON lines or CSV for programs.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
+def predict(
+    model: str, inputs: tuple[str, ...], top: int, shape: str, as_json: bool, quiet: bool
+) -> int:
+    """Label INPUTs (image files or folders) with an exported MODEL.
+
+    Inputs that cannot be read are reported one by one and counted; they do not stop the rest.
+    """
+    from autotl.prediction import predict as predict_inputs
+
+    counts = {"read": 0, "failed": 0}
+    predicted = _counted(predict_inputs(model, inputs, top=top), counts, quiet)
+    _WRITERS["jsonl" if as_json else shape](predicted, top)
+    return _verdict(counts, quiet)
+
+
+def _counted(
+    predicted: Iterable[Predicted], counts: dict[str, int], quiet: bool
+) -> Iterator[Predicted]:
+    for item in predicted:
+        counts["read" if item.error is None else "failed"] += 1
+        if item.error is not None and not quiet:
+            print(f"{item.id}: {item.error}", file=sys.stderr)
+        yield item
+
+
+def _verdict(counts: dict[str, int], quiet: bool) -> int:
+    if counts["failed"] and not quiet:
+        total = counts["read"] + counts["failed"]
+        print(f"{counts['failed']} of {total} inputs could not be read.", file=sys.stderr)
+    return 3 if counts["failed"] and not counts["read"] else 0
+
+
+def _table(predicted: Iterable[Predicted], top: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("input", "label", "probability")
+    for item in predicted:
+        if item.error is not None:
+            table.add_row(Text(item.id), Text("unreadable", style="red"), "")
+        for rank, (label, probability) in enumerate(item.top):
+            table.add_row(Text("" if rank else item.id), Text(label), f"{probability:.3f}")
+    Console(highlight=False).print(table)
+
+
+def _json_lines(predicted: Iterable[Predicted], top: int) -> None:
+    for item in predicted:
+        print(json.dumps(_mapping(item), ensure_ascii=False), flush=True)
+
+
+def _mapping(item: Predicted) -> dict[str, Any]:
+    if item.error is not None:
+        return {"input": item.id, "error": item.error}
+    return {
+        "input": item.id,
+        "label": item.label,
+        "probability": round(float(item.probability or 0.0), 6),
+        "top": [{"label": label, "probability": round(p, 6)} for label, p in item.top],
+    }
+
+
+def _csv(predicted: Iterable[Predicted], top: int) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    ranks = [""] if top == 1 else [f"_{rank}" for rank in range(1, top + 1)]
+    names = [f"{name}{rank}" for rank in ranks for name in ("label", "probability")]
+    writer.writerow(["input", *names, "error"])
+    for item in predicted:
+        cells = [cell for label, p in item.top for cell in (label, f"{p:.6f}")]
+        blank = [""] * (2 * len(ranks) - len(cells))
+        writer.writerow([item.id, *cells, *blank, item.error or ""])
+
+
+_WRITERS: dict[str, Callable[[Iterable[Any], int], None]] = {
+    "table": _table,
+    "jsonl": _json_lines,
+    "csv": _csv,
+}

@@ -1,0 +1,76 @@
+"""The program `autotl`: its commands, and the exit code of whatever they raise."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+
+from autotl import __version__
+from autotl.cli.backbones import backbones
+from autotl.cli.cache import cache
+from autotl.cli.fit import fit
+from autotl.cli.inspect import inspect
+from autotl.cli.plugins import plugins
+from autotl.cli.predict import predict
+from autotl.cli.resume import resume
+from autotl.errors import AutotlError, InternalError
+
+REPORT = "This is a bug in autotl: please report it with what is shown above."
+
+HELP = """Transfer learning that measures first.
+
+From a folder of photographs to a verified ONNX classifier: autotl measures how much data there
+is and how near it is to what a pretrained network knows, decides what to freeze and what to
+train, searches within your budget, evaluates honestly, and exports a file that takes raw pixels.
+"""
+
+EPILOG = """\b
+Examples:
+  autotl fit photos/ --budget 10m        train on class folders, export model.onnx
+  autotl inspect photos/                 the evidence and the decision; trains nothing
+  autotl predict RUN/model.onnx new/     label new images
+  autotl resume RUN                      go on with an interrupted run
+
+\b
+Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 unusable data, 4 plugin or backbone unusable,
+5 budget, memory or disk does not suffice, 6 the exported model failed its gate, 130 interrupted.
+"""
+
+
+@click.group(help=HELP, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="autotl %(version)s")
+def program() -> None:
+    """The group of commands."""
+
+
+for command in (fit, inspect, predict, resume, backbones, plugins, cache):
+    program.add_command(command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code; nothing but a bug prints a traceback."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        code = program.main(args=list(arguments), prog_name="autotl", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except InternalError as error:
+        print(f"autotl: {error}\n{REPORT}", file=sys.stderr)
+        return 1
+    except AutotlError as error:
+        print(f"autotl: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception:
+        logging.getLogger("autotl").exception("unexpected error")
+        print(REPORT, file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,168 @@
+"""A Keras model as an ONNX graph: the one place that knows the converter's faults.
+
+Runs in a worker. Three faults of tf2onnx 1.17, all silent, are met here:
+
+- It makes every captured constant (a Normalization's mean, say) a required input of the graph,
+  and `onnx.checker` passes such a file. Only what is not captured is named as an input here (a
+  large constant is a placeholder too), and the graph's inputs are compared with what was asked.
+- It leaves operations that it does not know in the graph, even when told not to go on. Each
+  operator is looked up here.
+- A zero Pad before a MaxPool is right, but onnxruntime folds it into the pooling, whose own
+  padding means minus infinity, and gives wrong numbers. The Pad gets the value 1e-30 instead of
+  0, which is not folded and changes no result.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autotl.errors import ParityError
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+
+MOST_OPSET = 18
+"""The newest opset that tf2onnx writes."""
+
+BATCH = "batch"
+"""Name of the dimension that every input and output leads with."""
+
+NEARLY_ZERO = 1e-30
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+
+
+def to_onnx(
+    model: keras.Model,
+    *,
+    opset: int = MOST_OPSET,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> onnx.ModelProto:
+    """The model's inference as an ONNX graph with a dynamic batch and fixed other dimensions.
+
+    Inputs and outputs keep the model's order and dtypes and bear the given names (default: the
+    model's own input and output names). Standard operators only. Raises `ParityError` when the
+    model cannot be converted whole, ValueError when names do not fit or the opset is too new.
+    """
+    import keras
+
+    if opset > MOST_OPSET:
+        raise ValueError(f"opset {opset} is newer than {MOST_OPSET}, the newest there is")
+    inputs = _names(input_names or [t.name for t in model.inputs], model.inputs, "inputs")
+    tensors = keras.tree.flatten(model.output)
+    outputs = _names(output_names or model.output_names, tensors, "outputs")
+    if set(inputs) & set(outputs):
+        raise ValueError(f"{sorted(set(inputs) & set(outputs))} name an input and an output")
+    proto = _converted(model, opset, inputs, outputs)
+    _keep_padding(proto.graph)
+    _name_batch(proto.graph)
+    _check(proto, inputs, outputs)
+    return proto
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """A graph from its file."""
+    import onnx
+
+    return onnx.load(path)
+
+
+def cut(proto: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
+    """The part of a converted graph that gives some of its outputs, in the order asked for."""
+    import onnx.utils
+
+    inputs = [value.name for value in proto.graph.input]
+    return onnx.utils.Extractor(proto).extract_model(inputs, list(outputs))
+
+
+def _names(names: Sequence[str], tensors: Sequence[Any], what: str) -> list[str]:
+    if len(names) != len(tensors) or len(set(names)) != len(names):
+        raise ValueError(f"{list(names)} are not {len(tensors)} different names of {what}")
+    return list(names)
+
+
+def _converted(
+    model: keras.Model, opset: int, inputs: list[str], outputs: list[str]
+) -> onnx.ModelProto:
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    function = _traced(model)
+    captured = {inner.name for _, inner in function.graph.captures}
+    ins = [t.name for t in function.inputs if t.name not in captured]
+    outs = [t.name for t in function.outputs]
+    if len(ins) != len(inputs):
+        raise ParityError(f"{model.name} cannot be converted: it takes {len(ins)} arrays")
+    try:
+        graph = tf2onnx.tf_loader.from_function(function, ins, outs)
+        proto, _ = tf2onnx.convert._convert_common(
+            graph,
+            name=model.name,
+            opset=opset,
+            continue_on_error=False,
+            input_names=ins,
+            output_names=outs,
+            tensors_to_rename=dict(zip(ins + outs, inputs + outputs, strict=True)),
+        )
+    except Exception as error:
+        raise ParityError(f"{model.name} cannot be converted to ONNX: {error}") from error
+    return proto
+
+
+def _traced(model: keras.Model) -> Any:
+    """The inference as a concrete function; every output an operation of its own."""
+    import keras
+    import tensorflow as tf
+
+    def infer(*arrays: Any) -> list[Any]:
+        result = model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
+        return [tf.identity(tensor) for tensor in keras.tree.flatten(result)]
+
+    signature = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+    return tf.function(infer).get_concrete_function(*signature)
+
+
+def _keep_padding(graph: onnx.GraphProto) -> None:
+    """Give each zero Pad that feeds a MaxPool a value that onnxruntime does not fold."""
+    import numpy as np
+    import onnx
+
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    constants = {array.name: onnx.numpy_helper.to_array(array) for array in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Pad" or node.output[0] not in pooled:
+            continue
+        given = node.input[2] if len(node.input) > 2 else ""
+        if given and np.any(constants.get(given, np.ones(())) != 0):
+            continue
+        name = f"{node.output[0]}/nearly_zero"
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(NEARLY_ZERO), name))
+        rest = node.input[3:]
+        del node.input[2:]
+        node.input.extend([name, *rest])
+
+
+def _name_batch(graph: onnx.GraphProto) -> None:
+    for value in [*graph.input, *graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+
+
+def _check(proto: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> None:
+    """Raise `ParityError` unless the graph is whole: names, domains, types."""
+    import onnx
+
+    found = [v.name for v in proto.graph.input], [v.name for v in proto.graph.output]
+    if found != (inputs, outputs):
+        raise ParityError(f"the converted graph has inputs and outputs {found}, not as asked")
+    foreign = {n.op_type for n in proto.graph.node if not onnx.defs.has(n.op_type, n.domain)}
+    foreign |= {n.op_type for n in proto.graph.node if n.domain not in STANDARD_DOMAINS}
+    if foreign:
+        raise ParityError(f"{', '.join(sorted(foreign))} cannot be converted to ONNX")
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ParityError(f"the converted graph is not valid: {error}") from error

@@ -1,0 +1,95 @@
+"""The card: what a model file says of itself, as JSON in the file's own metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from autotl.records import (
+    Dataset,
+    Evaluation,
+    LocatedBackbone,
+    Recipe,
+    SearchRecord,
+    Split,
+    to_json,
+)
+
+SCHEMA = "autotl-card/1"
+KEY = "autotl"
+
+
+def describe(
+    evaluation: Evaluation,
+    search: SearchRecord,
+    dataset: Dataset,
+    split: Split,
+    located: LocatedBackbone,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The card as JSON-ready builtins.
+
+    `facts` holds what only the caller knows: `name` of the run, `data_fingerprint`, `versions`,
+    `seed` and `created`; one that is not given is null, and `created` is then now, in UTC.
+    Strategy and stages are the exported trial's, which need not be what was decided.
+    """
+    recipe = search.best.recipe
+    return {
+        "schema": SCHEMA,
+        "name": facts.get("name"),
+        "kind": dataset.kind,
+        "classes": list(dataset.classes),
+        "input_size": located.input_size,
+        "preprocessing": to_json(located.preprocessing),
+        "backbone": _backbone(located, recipe),
+        "strategy": recipe.strategy,
+        "stages": _stages(located, recipe),
+        "metrics": _metrics(evaluation),
+        "data": {
+            "fingerprint": facts.get("data_fingerprint"),
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+        },
+        "temperature": evaluation.temperature,
+        "versions": facts.get("versions"),
+        "seed": facts.get("seed"),
+        "created": facts.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _backbone(located: LocatedBackbone, recipe: Recipe) -> dict[str, Any]:
+    backbone = located.backbone
+    return {
+        "name": backbone.name,
+        "distribution": located.distribution,
+        "license": backbone.license,
+        "weights_license": backbone.weights_license or None,
+        "source_domain": backbone.source_domain if recipe.pretrained else None,
+        "weights_sha256": located.weights_sha256 if recipe.pretrained else None,
+        "pretrained": recipe.pretrained,
+    }
+
+
+def _stages(located: LocatedBackbone, recipe: Recipe) -> dict[str, Any]:
+    stages = located.backbone.stages
+    return {
+        "frozen": list(stages[: recipe.boundary]),
+        "trained": list(stages[recipe.boundary : recipe.last]),
+        "taps": [stages[tap - 1] for tap in recipe.taps],
+    }
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "on": "test",
+        "examples": evaluation.examples,
+        "accuracy": to_json(evaluation.accuracy),
+        "balanced_accuracy": to_json(evaluation.balanced_accuracy),
+        "macro_f1": to_json(evaluation.macro_f1),
+        "log_loss": evaluation.log_loss,
+        "calibration_error": evaluation.calibration_error,
+        "majority": to_json(evaluation.majority),
+        "linear_probe": to_json(evaluation.linear_probe),
+    }

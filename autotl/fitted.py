@@ -1,0 +1,82 @@
+"""What `fit`, `load` and `inspect` give back: a finished run, or the evidence without one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autotl.errors import RunFolderError
+from autotl.records import Decision, LoadRecord, LocatedBackbone, Measurements, SplitRecord, to_json
+
+if TYPE_CHECKING:
+    import keras
+
+    from autotl.prediction import Predicted
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished run: its folder and its report (`report.json` as a mapping)."""
+
+    folder: Path
+    report: dict[str, Any]
+
+    @property
+    def onnx(self) -> Path:
+        """The exported model: raw pixels in, probabilities and label out."""
+        return self.folder / "model.onnx"
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the test rows, 0 to 1; `report` has its interval."""
+        return float(self.report["evaluation"]["accuracy"]["value"])
+
+    def model(self) -> keras.Model:
+        """The Keras model: float32 pixels (batch, size, size, 3), 0 to 255, to probabilities."""
+        import keras
+
+        return keras.models.load_model(self.folder / "model.keras")
+
+    def predict(self, inputs: Sequence[Any], *, top: int = 1) -> Iterator[Predicted]:
+        """Label files, folders or uint8 arrays with the exported model."""
+        from autotl.prediction import predict
+
+        return predict(self.onnx, inputs, top=top)
+
+
+def load(run: str | Path) -> Fitted:
+    """The finished run in the folder `run`; raises `RunFolderError` where it is not finished."""
+    folder = Path(run)
+    report = folder / "report.json"
+    if not report.is_file():
+        unfinished = (folder / "run.json").is_file()
+        raise RunFolderError(
+            f"{folder} holds {'an unfinished run' if unfinished else 'no run'}.",
+            hint=f"Go on with: autotl resume {folder}" if unfinished else "Name a run's folder.",
+        )
+    return Fitted(folder, json.loads(report.read_text("utf-8")))
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The evidence and the decision; nothing was trained."""
+
+    load: LoadRecord
+    split: SplitRecord
+    located: LocatedBackbone
+    measurements: Measurements
+    decision: Decision
+
+    def document(self) -> dict[str, Any]:
+        """All of it as a JSON-ready mapping, schema `autotl-inspection/1`."""
+        return {
+            "schema": "autotl-inspection/1",
+            "data": to_json(self.load),
+            "split": to_json(self.split),
+            "backbone": to_json(self.located),
+            "measurements": to_json(self.measurements),
+            "decision": to_json(self.decision),
+        }

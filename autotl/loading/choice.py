@@ -1,0 +1,141 @@
+"""Which loader reads the data: exactly one must match, or the user names one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autotl.errors import DataError, UsageError
+from autotl.records import Loader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The loader, why it was chosen, and remarks on loaders that failed to look at the data."""
+
+    loader: Loader
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+def choose(data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]) -> Chosen:
+    """The one loader that matches, or the one that `options["loader"]` names.
+
+    Raises `DataError` where none or several match, `UsageError` for an unknown name.
+    """
+    if name := options.get("loader"):
+        return _named(data, str(name), loaders, options)
+    reasons, warnings = _reasons(data, loaders, options)
+    if len(reasons) == 1:
+        ((loader, reason),) = reasons
+        return Chosen(loader=loader, reason=reason, warnings=warnings)
+    if reasons:
+        raise DataError(
+            f"{_shown(data)} can be read by {len(reasons)} loaders.",
+            details=tuple(f"{loader.name}: {reason}" for loader, reason in reasons),
+            hint=f"Name one: --loader {reasons[0][0].name}.",
+        )
+    raise _none(data, loaders, warnings)
+
+
+def missing(data: Any, loaders: Sequence[Loader]) -> DataError | None:
+    """The error for a path that does not exist; None where `data` exists or is no path."""
+    if not isinstance(data, str | os.PathLike) or Path(data).expanduser().exists():
+        return None
+    near = _near(Path(data).expanduser(), [loader.name for loader in loaders])
+    guess = f" Did you mean {near}?" if near else ""
+    return DataError(f"There is no file or folder '{data}'.{guess}", hint=_readable(loaders))
+
+
+def _reasons(
+    data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]
+) -> tuple[list[tuple[Loader, str]], tuple[str, ...]]:
+    reasons, warnings = [], []
+    for loader in loaders:
+        try:
+            reason = loader.matches(data, options)
+        except DataError:
+            raise
+        except Exception as error:  # a plugin's fault hurts no other loader, and is told
+            warnings.append(f"The loader {loader.name} could not look at the data: {error!r}.")
+            continue
+        if reason is not None:
+            reasons.append((loader, reason))
+    return reasons, tuple(warnings)
+
+
+def _named(data: Any, name: str, loaders: Sequence[Loader], options: Mapping[str, Any]) -> Chosen:
+    by_name = {loader.name.casefold(): loader for loader in loaders}
+    loader = by_name.get(name.casefold())
+    if loader is None:
+        near = difflib.get_close_matches(name.casefold(), by_name, n=1)
+        guess = f" Did you mean '{by_name[near[0]].name}'?" if near else ""
+        raise UsageError(
+            f"There is no loader '{name}'.{guess}",
+            hint=f"Known: {', '.join(sorted(known.name for known in loaders))}.",
+        )
+    reasons, warnings = _reasons(data, [loader], options)
+    if reasons:
+        return Chosen(loader=loader, reason=reasons[0][1], warnings=warnings)
+    if error := missing(data, loaders):
+        raise error
+    return Chosen(loader=loader, reason="it was named as the loader", warnings=warnings)
+
+
+def _none(data: Any, loaders: Sequence[Loader], warnings: tuple[str, ...]) -> DataError:
+    if error := missing(data, loaders):
+        return error
+    if not isinstance(data, str | os.PathLike):
+        return DataError(f"No loader reads {_shown(data)}.", hint=_readable(loaders))
+    path = Path(data).expanduser()
+    if not path.is_dir():
+        return DataError(f"{path} is a file that no loader reads.", hint=_readable(loaders))
+    folders, endings = _contents(path)
+    if not folders and not endings:
+        return DataError(f"The folder {path} is empty.", hint=_readable(loaders))
+    return DataError(
+        f"The folder {path} holds nothing that a loader reads.",
+        details=(f"Found: {', '.join([*folders, *endings])}", *warnings),
+        hint=_readable(loaders),
+    )
+
+
+def _contents(path: Path) -> tuple[list[str], list[str]]:
+    """A few words on the folders and on the files, by ending, of a folder."""
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise DataError(f"The folder {path} cannot be listed: {error.strerror}.") from error
+    folders = [entry.name for entry in entries if entry.is_dir()]
+    endings = Counter(entry.suffix or entry.name for entry in entries if not entry.is_dir())
+    more = [f"{len(folders) - 5} more folders"] if len(folders) > 5 else []
+    return (
+        [*(f"{name}/" for name in folders[:5]), *more],
+        [f"{count} {ending} file{'s' * (count > 1)}" for ending, count in endings.most_common(5)],
+    )
+
+
+def _near(path: Path, names: Sequence[str]) -> str | None:
+    beside = []
+    if path.parent.is_dir():
+        beside = [entry.name for entry in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, [*beside, *names], n=1)
+    if not near:
+        return None
+    return str(path.with_name(near[0])) if near[0] in beside else near[0]
+
+
+def _readable(loaders: Sequence[Loader]) -> str:
+    known = "; ".join(f"{loader.description} ({loader.name})" for loader in loaders)
+    return f"What can be read: {known}." if known else "No loader is installed."
+
+
+def _shown(data: Any) -> str:
+    if isinstance(data, str | os.PathLike):
+        return str(data)
+    return f"an object of type {type(data).__name__}"

@@ -1,0 +1,217 @@
+"""Linear and nearest-neighbour probes on pooled stage outputs: NumPy and closed forms only.
+
+A probe asks how much of the classes a stage already tells apart. The linear one is ridge
+regression on one-hot targets: one eigendecomposition a stage gives the cross-validated
+predictions of every strength exactly, because the residuals E of the rows B of a fold, had they
+not been fitted, are (I - H_BB)^-1 E_B with H the hat matrix of the fit to all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotl.measure.size import Labels, interleaved
+from autotl.records import CurvePoint
+
+FOLDS = 5
+NEIGHBOURS = 5
+STRENGTHS = tuple(10.0**power for power in np.arange(-4.0, 2.5, 0.5))
+"""Ridge strengths tried, in units of the mean eigenvalue of the features' scatter matrix."""
+CURVE = (0.25, 0.5)
+"""Shares of the training rows at which the learning curve is measured, besides all of them."""
+
+Floats = NDArray[np.floating[Any]]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """A cross-validated linear probe: accuracy 0..1, the strength chosen (absolute), and which
+    rows (n,) were right when their fold was left out."""
+
+    accuracy: float
+    strength: float
+    right: NDArray[np.bool_]
+
+
+def fold_numbers(labels: Labels, *, seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+    """Stratified fold, 0 .. count-1, of every row of `labels` (n,)."""
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(labels), np.int64)
+    start = 0
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        fold[rows] = (start + np.arange(len(rows))) % count
+        start += len(rows)
+    return fold
+
+
+def standardise(features: Floats) -> Matrix:
+    """`features` (n, d) with mean 0 and deviation 1 by column; constant columns become 0."""
+    wide = np.asarray(features, np.float64)
+    centred = wide - wide.mean(axis=0)
+    deviation = np.sqrt((centred**2).mean(axis=0))
+    floor = np.finfo(np.float32).eps * np.abs(wide).max(axis=0, initial=0.0)
+    return np.where(deviation > floor, centred / np.where(deviation > floor, deviation, 1.0), 0.0)
+
+
+def linear(features: Floats, labels: Labels, classes: int, fold: NDArray[np.int64]) -> Linear:
+    """The linear probe of `features` (n, d), cross-validated over `fold` (n,).
+
+    Features are standardised over all n rows, which sees no label. Of the strengths, the one
+    with the least squared error of left-out rows is taken: a smoother judge than accuracy,
+    hence less flattered by the choice.
+    """
+    targets = one_hot(labels, classes)
+    left, power = _spectrum(standardise(features))
+    best = (np.inf, 0.0, targets)
+    for strength in _strengths(power):
+        predicted = _left_out(left, power / (power + strength), targets, fold)
+        error = float(((predicted - targets) ** 2).sum())
+        if error < best[0]:
+            best = (error, strength, predicted)
+    right = best[2].argmax(axis=1) == labels
+    return Linear(accuracy=float(right.mean()), strength=best[1], right=right)
+
+
+def neighbours(
+    features: Floats, labels: Labels, classes: int, fold: NDArray[np.int64], k: int = NEIGHBOURS
+) -> float:
+    """Accuracy of the k-NN probe by cosine on standardised `features`, neighbours from other folds.
+
+    Each neighbour has one vote; of equal counts the smaller label wins.
+    """
+    unit = standardise(features)
+    norm = np.linalg.norm(unit, axis=1, keepdims=True)
+    unit = unit / np.where(norm > 0, norm, 1.0)
+    votes = one_hot(labels, classes)
+    right = 0
+    for number in np.unique(fold):
+        out, rest = fold == number, fold != number
+        k_here = min(k, int(rest.sum()))
+        near = np.argpartition(-(unit[out] @ unit[rest].T), k_here - 1, axis=1)[:, :k_here]
+        right += int((votes[rest][near].sum(axis=1).argmax(axis=1) == labels[out]).sum())
+    return right / len(labels)
+
+
+def curve(
+    features: Floats, labels: Labels, classes: int, fold: NDArray[np.int64], *, seed: int
+) -> tuple[CurvePoint, ...]:
+    """The linear probe's learning curve: trained on a quarter, a half and all of the other folds.
+
+    Each point is judged on every left-out row, and chooses its strength by cross-validation
+    inside what it is trained on; `examples` is the number of rows trained on.
+    """
+    order = interleaved(labels, seed=seed)
+    points = []
+    for share in CURVE:
+        right, used = 0, 0
+        for number in np.unique(fold):
+            rest = order[fold[order] != number]
+            rows = rest[: max(round(share * len(rest)), 2)]
+            out = np.flatnonzero(fold == number)
+            predicted = fit_predict(features[rows], labels[rows], classes, features[out], seed=seed)
+            right += int((predicted == labels[out]).sum())
+            used += len(rows)
+        points.append(CurvePoint(examples=round(used / FOLDS), accuracy=right / len(labels)))
+    whole = linear(features, labels, classes, fold)
+    used = round(len(labels) * (FOLDS - 1) / FOLDS)
+    return (*points, CurvePoint(examples=used, accuracy=whole.accuracy))
+
+
+def fit_predict(
+    features: Floats, labels: Labels, classes: int, others: Floats, *, seed: int
+) -> NDArray[np.int64]:
+    """Labels (m,) of `others` (m, d) by the linear probe fitted to `features` (n, d)."""
+    strength = linear(features, labels, classes, fold_numbers(labels, seed=seed)).strength
+    return predict(features, labels, classes, others, strength)
+
+
+def predict(
+    features: Floats, labels: Labels, classes: int, others: Floats, strength: float
+) -> NDArray[np.int64]:
+    """As `fit_predict`, with a given absolute strength."""
+    mean = np.asarray(features, np.float64).mean(axis=0)
+    z = standardise(features)
+    deviation = np.asarray(features, np.float64).std(axis=0)
+    used = np.abs(z).max(axis=0, initial=0.0) > 0
+    new = (np.asarray(others, np.float64)[:, used] - mean[used]) / deviation[used]
+    scores = new @ solve(z[:, used], one_hot(labels, classes), strength)
+    found: NDArray[np.int64] = (scores + one_hot(labels, classes).mean(axis=0)).argmax(axis=1)
+    return found
+
+
+def solve(centred: Matrix, targets: Matrix, strength: float) -> Matrix:
+    """Ridge weights (d, classes) for centred features (n, d), by the smaller of both systems."""
+    targets = targets - targets.mean(axis=0)
+    n, d = centred.shape
+    if d <= n:
+        scatter = centred.T @ centred + strength * np.eye(d)
+        return np.asarray(np.linalg.solve(scatter, centred.T @ targets))
+    gram = centred @ centred.T + strength * np.eye(n)
+    return np.asarray(centred.T @ np.linalg.solve(gram, targets))
+
+
+def mirror_drop(
+    features: Floats,
+    mirrored: Floats,
+    rows: NDArray[np.int64],
+    labels: Labels,
+    classes: int,
+    fold: NDArray[np.int64],
+) -> tuple[float, float]:
+    """Accuracy of the linear probe on the sample's `rows` as they are, and on their mirror images.
+
+    `features` (n, d) and `labels` (n,) are of the sample, `mirrored` (len(rows), d) of the
+    mirrored rows. Each row is judged by the probe that did not see its fold.
+    """
+    strength = linear(features, labels, classes, fold).strength
+    plain = turned = 0
+    for number in np.unique(fold):
+        out = np.flatnonzero(fold[rows] == number)
+        rest = fold != number
+        both = np.concatenate([features[rows[out]], mirrored[out]])
+        found = predict(features[rest], labels[rest], classes, both, strength)
+        truth = labels[rows[out]]
+        plain += int((found[: len(out)] == truth).sum())
+        turned += int((found[len(out) :] == truth).sum())
+    return plain / len(rows), turned / len(rows)
+
+
+def one_hot(labels: Labels, classes: int) -> Matrix:
+    """`labels` (n,) as (n, classes) of zeros and ones."""
+    return np.asarray(np.eye(classes)[np.asarray(labels)])
+
+
+def _spectrum(centred: Matrix) -> tuple[Matrix, Matrix]:
+    """Left singular vectors (n, r) and squared singular values (r,) of (n, d), without zeros."""
+    n, d = centred.shape
+    if d <= n:
+        power, right = np.linalg.eigh(centred.T @ centred)
+    else:
+        power, right = np.linalg.eigh(centred @ centred.T)
+    kept = power > max(n, d) * np.finfo(np.float64).eps * max(float(power.max(initial=0.0)), 1e-300)
+    power, right = power[kept], right[:, kept]
+    return (centred @ right / np.sqrt(power) if d <= n else right), power
+
+
+def _strengths(power: Matrix) -> list[float]:
+    scale = float(power.mean()) if len(power) else 1.0
+    return [share * scale for share in STRENGTHS]
+
+
+def _left_out(left: Matrix, shrink: Matrix, targets: Matrix, fold: NDArray[np.int64]) -> Matrix:
+    """Predictions (n, classes) for each row by the fit to the other folds."""
+    mean = targets.mean(axis=0)
+    residual = targets - mean - (left * shrink) @ (left.T @ targets)
+    predicted = np.empty_like(targets)
+    for number in np.unique(fold):
+        out = np.flatnonzero(fold == number)
+        hat = (left[out] * shrink) @ left[out].T + 1.0 / len(targets)
+        system = np.eye(len(out)) - hat
+        predicted[out] = targets[out] - np.linalg.solve(system, residual[out])
+    return predicted

@@ -1,0 +1,59 @@
+"""Backbone, head and preprocessing put together as Keras models, and cut at a boundary.
+
+Runs in a worker; keras is imported inside the functions. Every model made from one `net` (a
+backbone's own graph) shares its layers, and so its weights and its `trainable` flags: `trainable`
+sets the flags of `net` anew, so a net serves one training at a time.
+
+Batch norm: layers of pretrained stages get `trainable = False`, which in Keras means inference
+mode (moving statistics are used and kept) and fixed gamma and beta, whatever `training` the model
+is called with, also after saving and loading. Passing `training=False` to a nested model does not
+do this: Keras lets the outer call's `training` override it. In a recipe with random weights,
+batch norm trains as usual. So `model(x, training=True)` is always the right call in training.
+"""
+
+from __future__ import annotations
+
+from autotl.model.assembly import (
+    BACKBONE,
+    HEAD,
+    LOGITS,
+    STANDARDISE,
+    check,
+    full,
+    head_only,
+    prepare,
+    set_flags,
+    trainable,
+)
+from autotl.model.cuts import below, build, count_above, cut_problem, outputs, stage_shapes
+from autotl.model.weights import (
+    load_trained,
+    predict_pixels,
+    read_standard,
+    save_final,
+    save_trained,
+)
+
+__all__ = [
+    "BACKBONE",
+    "HEAD",
+    "LOGITS",
+    "STANDARDISE",
+    "below",
+    "build",
+    "check",
+    "count_above",
+    "cut_problem",
+    "full",
+    "head_only",
+    "load_trained",
+    "outputs",
+    "predict_pixels",
+    "prepare",
+    "read_standard",
+    "save_final",
+    "save_trained",
+    "set_flags",
+    "stage_shapes",
+    "trainable",
+]

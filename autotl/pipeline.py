@@ -1,0 +1,173 @@
+"""The product on one screen: `fit`, `resume` and `inspect`, a line a step.
+
+This is the only room that knows every step. A step takes values and returns a frozen record; the
+run keeps the record in its journal, so that a resumed run takes up where it stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autotl import decide, evaluate, export, measure, report, search
+from autotl.activations import cache_folder
+from autotl.errors import RunFolderError
+from autotl.fitted import Fitted, Inspection, load
+from autotl.loading import Loaded
+from autotl.plugins import Plugins, discover
+from autotl.records import (
+    Decision,
+    LocatedBackbone,
+    Measurements,
+    Split,
+    StoredPixels,
+    from_json,
+    to_json,
+)
+from autotl.request import Request, request
+from autotl.run import Run, open_run, reopen
+from autotl.sitting import Listener, Silent, Sitting, prepared, run_records
+from autotl.worker import Worker
+
+Options = dict[str, Any]
+
+
+def fit(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    seed: int = 0,
+    strategy: str | None = None,
+    backbone: str = "auto",
+    weights: str | None = None,
+    loader: str | None = None,
+    metric: str = "accuracy",
+    tensorboard: bool = False,
+    disabled_plugins: tuple[str, ...] = (),
+    listener: Listener | None = None,
+) -> Fitted:
+    """Train on `data` and export a verified model; returns the finished run.
+
+    `data` is a folder of class folders, a `.npz` file, an embedded name such as "digits", or
+    arrays `(images, labels)`. `budget` is seconds or a duration such as "10m"; without `budget`
+    and `trials` it is ten minutes. `out` is the run's folder (default `autotl-runs/NAME-N`), which
+    must not hold anything. Raises the errors of `autotl.errors`.
+    """
+    asked = request(
+        data=named(data),
+        budget=budget,
+        trials=trials,
+        seed=seed,
+        strategy=strategy,
+        backbone=backbone,
+        weights=weights,
+        loader=loader,
+        metric=metric,
+        tensorboard=tensorboard,
+        disabled_plugins=disabled_plugins,
+    )
+    plugins = discover(disabled=asked.disabled_plugins)
+    name = Path(asked.data).stem if asked.data else "arrays"
+    with open_run(
+        Path(out) if out else None, to_json(asked), name=name, plugins=plugins.versions()
+    ) as run:
+        return _steps(run, asked, data, plugins, listener or Silent())
+
+
+def resume(run: str | Path, *, data: Any = None, listener: Listener | None = None) -> Fitted:
+    """Go on with an interrupted run; a finished one is returned as it is.
+
+    `data` is needed only where the run was started with arrays. Data or weights that changed are
+    refused (`RunFolderError`), and what changed is named.
+    """
+    with reopen(Path(run)) as reopened:
+        asked = from_json(Request, reopened.request)
+        if asked.data is None and data is None:
+            raise RunFolderError(
+                f"{run} was started with arrays.", hint="Give them again: autotl.resume(run, data=)"
+            )
+        given = asked.data if data is None else data
+        plugins = discover(disabled=asked.disabled_plugins)
+        return _steps(reopened, asked, given, plugins, listener or Silent())
+
+
+def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: Listener) -> Fitted:
+    cache, folder = cache_folder(), run.folder
+    with Sitting(run, asked, plugins, listener) as at, Worker(log=folder / "worker.log") as worker:
+        worker.warm()
+        tools: Options = {"worker": worker, "progress": listener.progress}
+        places: Options = {"run_folder": folder, "folder": cache, "seed": asked.seed, **tools}
+        loaded, rows, located, pixels = prepared(at, data, cache)
+        measured, decision = _decided(at, loaded, rows, located, pixels, {"folder": cache, **tools})
+        limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
+        wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
+        subject = (decision, measured, pixels, located)
+        found = at.once(
+            "search", search.search, *subject, ledger=at.ledger, **limits, **wishes, **places
+        )
+        inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
+        figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **places)
+        tools["card"] = at.card(loaded.record)
+        proof = (figures, found, loaded.dataset, rows, located)
+        exported = at.once("export", export.export, *proof, run_folder=folder, **tools)
+        facts = (loaded.record, rows.record, located, measured, decision)
+        at.once("report", report.write, run_records(at, *facts, found, figures, exported), folder)
+    return load(folder)
+
+
+def _decided(
+    at: Sitting,
+    loaded: Loaded,
+    rows: Split,
+    located: LocatedBackbone,
+    pixels: StoredPixels,
+    tools: Options,
+) -> tuple[Measurements, Decision]:
+    facts = (pixels, located, loaded.record, rows.record)
+    measured = at.once("measure", measure.measure, *facts, seed=at.asked.seed, **tools)
+    limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
+    return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
+
+
+def inspect(
+    data: Any,
+    *,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    seed: int = 0,
+    strategy: str | None = None,
+    backbone: str = "auto",
+    weights: str | None = None,
+    loader: str | None = None,
+    disabled_plugins: tuple[str, ...] = (),
+    listener: Listener | None = None,
+) -> Inspection:
+    """Measure `data` and decide, but train nothing and write no run; options as in `fit`."""
+    asked = request(
+        data=named(data),
+        budget=budget,
+        trials=trials,
+        seed=seed,
+        strategy=strategy,
+        backbone=backbone,
+        weights=weights,
+        loader=loader,
+        disabled_plugins=disabled_plugins,
+    )
+    plugins, heard = discover(disabled=asked.disabled_plugins), listener or Silent()
+    with Sitting(None, asked, plugins, heard) as at, Worker() as worker:
+        worker.warm()
+        tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
+        loaded, rows, located, pixels = prepared(at, data, tools["folder"])
+        measured, decision = _decided(at, loaded, rows, located, pixels, tools)
+    return Inspection(loaded.record, rows.record, located, measured, decision)
+
+
+def named(data: Any) -> str | None:
+    """The path or embedded name that `data` is, absolute where it is a path; None for arrays."""
+    if not isinstance(data, str | Path):
+        return None
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else str(data)

@@ -1,0 +1,268 @@
+"""Which backbone, at which input size, with which weights file of this machine."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import logging
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autotl.errors import PluginError, UsageError
+from autotl.files import sha256
+from autotl.plugins.discovery import OfferedBackbone, Plugins
+from autotl.records import InputSizes, LocatedBackbone, Strategy, Weights
+
+AUTO = "auto"
+ENLARGEMENT = 1.25
+"""An input that is somewhat larger than the image loses nothing of it to the first strides."""
+
+_log = logging.getLogger("autotl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A backbone and the weights file found for it (None: only random weights)."""
+
+    offered: OfferedBackbone
+    weights: Path | None
+    sha256: str | None
+
+
+def locate_backbone(
+    plugins: Plugins,
+    name: str,
+    *,
+    median_side: int,
+    weights_file: Path | None = None,
+    strategy: Strategy | None = None,
+    download: bool = True,
+) -> LocatedBackbone:
+    """The backbone that `name` means, its weights and its input size for such images.
+
+    `median_side` is the median of the images' shorter sides in pixels. See `choose_backbone` for
+    `name` and the errors; the strategy "scratch" needs no weights.
+    """
+    candidate = choose_backbone(
+        plugins,
+        name,
+        weights_file=weights_file,
+        download=download,
+        need_weights=strategy != "scratch",
+    )
+    sizes = candidate.offered.backbone.input_sizes
+    return located(candidate, choose_input_size(sizes, median_side))
+
+
+def choose_backbone(
+    plugins: Plugins,
+    name: str,
+    *,
+    weights_file: Path | None = None,
+    download: bool = True,
+    need_weights: bool = True,
+) -> Candidate:
+    """The backbone that `name` means ("auto": see `auto`) with its weights.
+
+    A backbone that was named may be downloaded where `download` allows it; "auto" never is.
+    With `need_weights` False (for `scratch`) weights are taken where they are here, and not
+    asked for where not. Raises `PluginError` that says what is missing and what can be used.
+    """
+    if name.lower() == AUTO:
+        if weights_file is not None:
+            raise UsageError(
+                "A weights file says nothing without the backbone that it is for.",
+                hint="Name the backbone with --backbone NAME.",
+            )
+        return auto(plugins, need_weights=need_weights)
+    offered = find(plugins, name)
+    path, digest = locate(
+        offered, weights_file=weights_file, allow_download=download and need_weights
+    )
+    if path is None and need_weights:
+        raise _missing(plugins, offered)
+    return Candidate(offered=offered, weights=path, sha256=digest)
+
+
+def find(plugins: Plugins, name: str) -> OfferedBackbone:
+    """The backbone of that name, without regard to case; `PluginError` with the nearest else."""
+    by_name = {offered.backbone.name.lower(): offered for offered in plugins.backbones}
+    if name.lower() in by_name:
+        return by_name[name.lower()]
+    near = difflib.get_close_matches(name.lower(), by_name, n=1)
+    guess = f" Did you mean '{by_name[near[0]].backbone.name}'?" if near else ""
+    known = ", ".join(offered.backbone.name for offered in by_name.values()) or "none"
+    aside = [plugin for plugin in plugins.listed if plugin.status != "loaded"]
+    raise PluginError(
+        f"There is no backbone '{name}'.{guess}",
+        hint=f"Known: {known}. Others come with plugins, e.g. autotl-keras-applications.",
+        details=tuple(f"plugin {each.name} is {each.status}: {each.reason}" for each in aside),
+    )
+
+
+def auto(plugins: Plugins, *, need_weights: bool = True) -> Candidate:
+    """Of the backbones whose weights are on this machine, the one with the most parameters.
+
+    A ranking by size alone correlates with the outcome of transfer at .91 ("How NOT to benchmark
+    your transferability metric", arXiv 2510.06448). Nothing is downloaded; damaged weights are
+    passed over with a warning. Where none has weights here, `PluginError`, or without
+    `need_weights` the one with the fewest parameters.
+    """
+    ranked = sorted(plugins.backbones, key=lambda o: (-o.backbone.parameters, o.backbone.name))
+    for offered in ranked:
+        try:
+            path, digest = locate(offered)
+        except PluginError as error:
+            _log.warning("%s is passed over: %s", offered.backbone.name, error.message)
+            continue
+        if path is not None:
+            return Candidate(offered=offered, weights=path, sha256=digest)
+    if ranked and not need_weights:
+        return Candidate(offered=ranked[-1], weights=None, sha256=None)
+    raise PluginError(
+        "No installed backbone has its weights on this machine.",
+        hint="Name one with --backbone to have its weights downloaded; `autotl backbones` lists "
+        "them.",
+        details=tuple(str(path) for offered in ranked for path in _places(offered)),
+    )
+
+
+def here(offered: OfferedBackbone) -> Path | None:
+    """The first weights file of the backbone that is on this machine, unread; or None."""
+    return next((path for path in _places(offered) if path.is_file()), None)
+
+
+def locate(
+    offered: OfferedBackbone, *, weights_file: Path | None = None, allow_download: bool = False
+) -> tuple[Path | None, str | None]:
+    """The weights file and its SHA-256; (None, None) where there is none on this machine.
+
+    `weights_file` goes before everything else and is taken on trust. Of the backbone's own files
+    the first that is here is taken, and must have the checksum that the plugin states.
+    """
+    if weights_file is not None:
+        path = weights_file.expanduser().absolute()
+        if not path.is_file():
+            raise PluginError(f"There is no weights file {path}.")
+        return path, _digest(path)
+    for weights, path in zip(offered.backbone.weights, _places(offered), strict=True):
+        if path.is_file():
+            return path, _checked(path, weights, offered)
+    for weights, path in zip(offered.backbone.weights, _places(offered), strict=True):
+        if allow_download and weights.url is not None:
+            _download(weights, path, offered)
+            return path, _checked(path, weights, offered)
+    return None, None
+
+
+def choose_input_size(sizes: InputSizes, median_side: int, *, at_most: int | None = None) -> int:
+    """The least allowed input size that is 1.25 times the images' median shorter side.
+
+    Where the images are larger than any allowed size it is the largest, where smaller the least.
+    `at_most` lowers the largest, though not below the least. Unit: pixels.
+    """
+    step = sizes.multiple_of
+    least = math.ceil(sizes.least / step) * step
+    ceiling = sizes.most if at_most is None else min(sizes.most, at_most)
+    most = max(least, ceiling // step * step)
+    wanted = math.ceil(median_side * ENLARGEMENT / step) * step
+    return min(max(wanted, least), most)
+
+
+def located(candidate: Candidate, input_size: int) -> LocatedBackbone:
+    """The record that workers are given; `PluginError` where the backbone refuses the size."""
+    backbone = candidate.offered.backbone
+    sizes = backbone.input_sizes
+    if not sizes.least <= input_size <= sizes.most or input_size % sizes.multiple_of:
+        raise PluginError(
+            f"{backbone.name} takes inputs of {sizes.least} to {sizes.most} pixels in steps of "
+            f"{sizes.multiple_of}, not {input_size}."
+        )
+    return LocatedBackbone(
+        backbone=backbone,
+        distribution=candidate.offered.distribution,
+        input_size=input_size,
+        preprocessing=replace(backbone.preprocessing, size=input_size),
+        weights=None if candidate.weights is None else str(candidate.weights),
+        weights_sha256=candidate.sha256,
+    )
+
+
+def _places(offered: OfferedBackbone) -> list[Path]:
+    """Where each weights file of the backbone belongs, in the backbone's order."""
+    return [_folder(weights) / weights.file for weights in offered.backbone.weights]
+
+
+def _folder(weights: Weights) -> Path:
+    if weights.package is None:
+        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser().absolute() / "models"
+    try:
+        spec = importlib.util.find_spec(weights.package)
+    except (ImportError, ValueError) as error:
+        raise PluginError(
+            f"The package {weights.package}, which should hold {weights.file}, is not found."
+        ) from error
+    if spec is None or not spec.submodule_search_locations:
+        raise PluginError(f"{weights.package}, which should hold {weights.file}, is no package.")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise PluginError(f"The weights file {path} cannot be read: {error}.") from error
+
+
+def _checked(path: Path, weights: Weights, offered: OfferedBackbone) -> str:
+    found = _digest(path)
+    if weights.sha256 is not None and found != weights.sha256:
+        raise PluginError(
+            f"{path} is not the weights file of {offered.backbone.name}: it is damaged or another.",
+            hint="Delete it to have it looked for again, or give another file with --weights FILE.",
+            details=(f"SHA-256 expected {weights.sha256}", f"SHA-256 found    {found}"),
+        )
+    return found
+
+
+def _download(weights: Weights, path: Path, offered: OfferedBackbone) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    _log.info("downloading %s", weights.url)
+    known = None if weights.sha256 is None else f"sha256:{weights.sha256}"
+    try:
+        pooch.retrieve(
+            weights.url, known_hash=known, fname=path.name, path=path.parent, progressbar=False
+        )
+    except Exception as error:
+        raise PluginError(
+            f"The weights of {offered.backbone.name} are not on this machine and could not be "
+            f"downloaded ({type(error).__name__}).",
+            hint=_SUPPLY,
+            details=(f"from {weights.url}", f"to   {path}", *str(error).splitlines()[:2]),
+        ) from error
+
+
+_SUPPLY = (
+    "Put the file there, set KERAS_HOME to a folder that has it under models, or give it with "
+    "--weights FILE. `autotl backbones` shows which backbones have their weights here."
+)
+
+
+def _missing(plugins: Plugins, offered: OfferedBackbone) -> PluginError:
+    name = offered.backbone.name
+    usable = [other.backbone.name for other in plugins.backbones if here(other) is not None]
+    instead = f"Usable now: {', '.join(usable) or 'none'}."
+    if not offered.backbone.weights:
+        return PluginError(
+            f"{name} has no pretrained weights, so it can only be trained from scratch.",
+            hint=f"Use --strategy scratch. {instead}",
+        )
+    return PluginError(
+        f"The weights of {name} are not on this machine.",
+        hint=f"{_SUPPLY} {instead}",
+        details=tuple(f"looked for {path}" for path in _places(offered)),
+    )

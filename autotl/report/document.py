@@ -1,0 +1,179 @@
+"""`report.json` as a plain mapping, schema `autotl-report/1`.
+
+Keys that other programs read are kept from version to version of one schema; a fact that was not
+measured is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotl.records import (
+    Decision,
+    Evaluation,
+    Export,
+    Interval,
+    LoadRecord,
+    Measurements,
+    RunRecords,
+    SearchRecord,
+    SplitRecord,
+    Trial,
+    to_json,
+)
+
+SCHEMA = "autotl-report/1"
+
+
+def document(run: RunRecords) -> dict[str, Any]:
+    """The report of a run, JSON-ready."""
+    return {
+        "schema": SCHEMA,
+        "run": run.name,
+        "data": _data(run.load, run.split, run.evaluation),
+        "backbone": _backbone(run),
+        "measurements": _measurements(run.measurements),
+        "decision": _decision(run.decision),
+        "search": _search(run.search, run.trials),
+        "evaluation": _evaluation(run.evaluation),
+        "export": _export(run.export),
+        "seconds": _seconds(run.seconds),
+        "budget": to_json(run.budget),
+        "metric": run.metric,
+        "versions": dict(run.versions),
+        "seed": run.seed,
+    }
+
+
+def _data(load: LoadRecord, split: SplitRecord, evaluation: Evaluation) -> dict[str, Any]:
+    late = [item for item in evaluation.set_aside if item not in load.set_aside]
+    return {
+        "examples": load.examples,
+        "classes": list(load.classes),
+        "per_class": list(load.per_class),
+        "median_side": load.median_side,
+        "loader": load.loader,
+        "fingerprint": load.fingerprint,
+        "split": {
+            "train": split.train,
+            "validation": split.validation,
+            "test": split.test,
+            "dropped": split.dropped,
+            "digest": split.digest,
+        },
+        "set_aside": to_json([*load.set_aside, *late]),
+        "warnings": [*load.warnings, *split.notes],
+    }
+
+
+def _backbone(run: RunRecords) -> dict[str, Any]:
+    backbone = run.located.backbone
+    return {
+        "name": backbone.name,
+        "distribution": run.located.distribution,
+        "parameters": backbone.parameters,
+        "stages": list(backbone.stages),
+        "license": backbone.license,
+        "weights_license": backbone.weights_license,
+        "weights_sha256": run.located.weights_sha256,
+        "source_domain": backbone.source_domain,
+        "preprocessing": to_json(run.located.preprocessing),
+    }
+
+
+def _measurements(measured: Measurements) -> dict[str, Any]:
+    similarity = measured.similarity
+    return {
+        "size": to_json(measured.size),
+        "similarity": to_json(similarity),
+        "probes": to_json(measured.probes),
+        "curve": to_json(measured.curve),
+        "tap": measured.stages[measured.tap - 1],
+        "boundary": measured.boundary,
+        "orientation_matters": measured.orientation_matters,
+        "speed": to_json(measured.speed),
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "backbone": decision.backbone,
+        "input_size": decision.input_size,
+        "strategy": decision.strategy,
+        "engine": decision.engine,
+        "forced": decision.forced,
+        "scenario": decision.scenario,
+        "frozen": list(decision.frozen),
+        "tap": list(decision.tap),
+        "runner_up": decision.runner_up,
+        "margin": decision.margin,
+        "race": decision.race,
+        "reasons": list(decision.reasons),
+        "predicted": to_json(decision.predicted),
+        "coefficients": decision.coefficients,
+        "provisional": decision.provisional,
+    }
+
+
+def _search(search: SearchRecord, trials: tuple[Trial, ...]) -> dict[str, Any]:
+    return {
+        "trials": search.trials,
+        "failed": search.failed,
+        "best": to_json(search.best),
+        "selected_among": search.comparable,
+        "metric": search.metric,
+        "stopped": search.stopped,
+        "notes": list(search.notes),
+        "ledger": [_trial(trial) for trial in trials],
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "origin": trial.origin,
+        "strategy": trial.recipe.strategy,
+        "recipe": to_json(trial.recipe),
+        "hyperparameters": trial.hyperparameters,
+        "status": trial.status,
+        "failure": trial.failure,
+        "seconds": trial.seconds,
+        "metrics": dict(trial.result.metrics) if trial.result else None,
+        "history": to_json(trial.result.history) if trial.result else [],
+    }
+
+
+def _interval(figure: Interval | None) -> dict[str, float] | None:
+    if figure is None:
+        return None
+    return {"value": figure.value, "low": figure.low, "high": figure.high}
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "examples": evaluation.examples,
+        "accuracy": _interval(evaluation.accuracy),
+        "balanced_accuracy": _interval(evaluation.balanced_accuracy),
+        "macro_f1": _interval(evaluation.macro_f1),
+        "log_loss": evaluation.log_loss,
+        "per_class": to_json(evaluation.per_class),
+        "confusion": to_json(evaluation.confusion),
+        "majority": _interval(evaluation.majority),
+        "linear_probe": _interval(evaluation.linear_probe),
+        "calibration_error": evaluation.calibration_error,
+        "calibration_error_before": evaluation.calibration_error_before,
+        "temperature": evaluation.temperature,
+    }
+
+
+def _export(export: Export) -> dict[str, Any]:
+    return {
+        "model": to_json(export.model),
+        "opset": export.opset,
+        "parity": to_json(export.parity),
+        "checks": list(export.checks),
+    }
+
+
+def _seconds(seconds: dict[str, float]) -> dict[str, float]:
+    return {**seconds, "total": sum(seconds.values())}

@@ -1,0 +1,210 @@
+"""What the terminal shows: one line a finished step, and the summary at the end.
+
+Lines are plain text; the summary and the evidence are rich renderables, which a pipe receives as
+plain text too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from autotl.records import (
+    Decision,
+    Evaluation,
+    Export,
+    LoadRecord,
+    LocatedBackbone,
+    Measurements,
+    ReportRecord,
+    SearchRecord,
+    SplitRecord,
+    Trial,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def step_line(record: Any) -> str:
+    """One line, without its end, on what a step found."""
+    return _LINES[type(record)](record)
+
+
+def _load(record: LoadRecord) -> str:
+    aside = f", {len(record.set_aside)} set aside" if record.set_aside else ""
+    return f"{record.examples:,} examples in {len(record.classes)} classes{aside} ({record.reason})"
+
+
+def _split(record: SplitRecord) -> str:
+    counts = f"{record.train:,} train, {record.validation:,} validation, {record.test:,} test"
+    return counts + (f", {record.dropped} duplicates dropped" if record.dropped else "")
+
+
+def _backbone(record: LocatedBackbone) -> str:
+    weights = "pretrained" if record.weights else "random weights only"
+    return f"{record.backbone.name} at {record.input_size} pixels ({weights})"
+
+
+def _measure(record: Measurements) -> str:
+    probe = next(p for p in record.probes if p.stage == record.stages[record.tap - 1])
+    similarity = record.similarity.value
+    near = "not measured" if similarity is None else f"{similarity:.2f}"
+    return f"linear probe {probe.linear:.3f} at {probe.stage}, similarity {near}"
+
+
+def _decide(record: Decision) -> str:
+    predicted = record.predicted[record.strategy]
+    chosen = f"{record.strategy}, predicted {predicted.accuracy:.3f}"
+    interval = f"[{predicted.low:.3f}, {predicted.high:.3f}]"
+    asked = f" (asked for; the engine would take {record.engine})" if record.forced else ""
+    return f"{chosen} {interval}, about {minutes(predicted.minutes)}{asked}"
+
+
+def _search(record: SearchRecord) -> str:
+    score = record.best.result.metrics["accuracy"] if record.best.result else float("nan")
+    failed = f", {record.failed} failed" if record.failed else ""
+    return (
+        f"{record.trials} trials{failed}; best is number {record.best.number} "
+        f"({record.best.recipe.strategy}), validation accuracy {score:.3f}"
+    )
+
+
+def _evaluate(record: Evaluation) -> str:
+    figure = record.accuracy
+    return f"test accuracy {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def _export(record: Export) -> str:
+    parity = record.parity
+    return (
+        f"{record.model.path}, {record.model.size / 1e6:.1f} MB; same label on "
+        f"{100 * parity.top1_agreement:.1f} % of {parity.examples} raw inputs"
+    )
+
+
+def _report(record: ReportRecord) -> str:
+    return f"{record.report.path}, {record.card.path}"
+
+
+_LINES: dict[type, Callable[[Any], str]] = {
+    LoadRecord: _load,
+    SplitRecord: _split,
+    LocatedBackbone: _backbone,
+    Measurements: _measure,
+    Decision: _decide,
+    SearchRecord: _search,
+    Evaluation: _evaluate,
+    Export: _export,
+    ReportRecord: _report,
+}
+
+
+def trial_line(trial: Trial) -> str:
+    """One line on a trial that has ended."""
+    recipe = trial.recipe
+    if trial.result is None:
+        return f"trial {trial.number} ({recipe.strategy}) failed: {trial.failure}"
+    figures = trial.result.metrics
+    return (
+        f"trial {trial.number} ({recipe.strategy}, {trial.origin}): validation accuracy "
+        f"{figures['accuracy']:.3f}, log loss {figures['log-loss']:.3f}, {trial.seconds:.0f} s"
+    )
+
+
+def minutes(value: float) -> str:
+    """A duration in words from minutes: "40 s", "3.5 min", "2.1 h"."""
+    if value < 1:
+        return f"{60 * value:.0f} s"
+    return f"{value:.1f} min" if value < 90 else f"{value / 60:.1f} h"
+
+
+def evidence(measurements: Measurements, decision: Decision) -> list[Any]:
+    """Tables of the probes by stage and of the four strategies, then the reasons."""
+    return [_probes(measurements), _strategies(decision), _reasons(decision.reasons)]
+
+
+def _probes(measured: Measurements) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Probes by stage (cross-validated accuracy)", title_justify="left")
+    for heading in ("stage", "linear", "k-NN", "linear, random weights"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    random = {probe.stage: probe for probe in measured.probes if not probe.pretrained}
+    shown = [p for p in measured.probes if p.pretrained] or list(random.values())
+    for probe in shown:
+        mark = " (tap)" if probe.stage == measured.stages[measured.tap - 1] else ""
+        other = random.get(probe.stage)
+        table.add_row(
+            probe.stage + mark,
+            f"{probe.linear:.3f}" if probe.pretrained else "-",
+            f"{probe.knn:.3f}" if probe.pretrained else "-",
+            f"{other.linear:.3f}" if other else "-",
+        )
+    return table
+
+
+def _strategies(decision: Decision) -> Table:
+    from rich.table import Table
+
+    table = Table(title="The four strategies, predicted", title_justify="left")
+    for heading in ("strategy", "accuracy", "95 % interval", "time"):
+        table.add_column(heading, justify="left" if heading == "strategy" else "right")
+    for strategy, figure in decision.predicted.items():
+        mark = " (chosen)" if strategy == decision.strategy else ""
+        mark = " (runner-up)" if strategy == decision.runner_up else mark
+        table.add_row(
+            strategy + mark,
+            f"{figure.accuracy:.3f}",
+            f"{figure.low:.3f} to {figure.high:.3f}",
+            minutes(figure.minutes),
+        )
+    return table
+
+
+def _reasons(reasons: tuple[str, ...] | list[str]) -> Any:
+    from rich.text import Text
+
+    return Text("Reasons\n" + "\n".join(f"  - {reason}" for reason in reasons))
+
+
+def summary(report: dict[str, Any], folder: str) -> list[Any]:
+    """The end of a run: figures against their baselines, what was decided, where the files are."""
+    from rich.text import Text
+
+    where = Text(
+        f"Model   {folder}/model.onnx\n"
+        f"Report  {folder}/report.json, {folder}/MODEL_CARD.md\n"
+        f"Try it  autotl predict {folder}/model.onnx IMAGE..."
+    )
+    return [_figures(report), _reasons(report["decision"]["reasons"]), where]
+
+
+def _figures(report: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    evaluation = report["evaluation"]
+    table = Table(title=f"Test figures on {evaluation['examples']} examples", title_justify="left")
+    for heading in ("", "value", "95 % interval"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    best = report["search"]["best"]["recipe"]["strategy"]
+    rows = (
+        (f"accuracy ({best})", "accuracy"),
+        ("balanced accuracy", "balanced_accuracy"),
+        ("macro F1", "macro_f1"),
+        ("linear probe, accuracy", "linear_probe"),
+        ("largest class always, accuracy", "majority"),
+    )
+    for title, key in rows:
+        figure = evaluation[key]
+        if figure is None:
+            table.add_row(title, "not measured", "")
+            continue
+        interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
+        table.add_row(title, f"{figure['value']:.3f}", interval)
+    parity = report["export"]["parity"]
+    table.add_section()
+    table.add_row("ONNX gives the same label", f"{parity['top1_agreement']:.3f}", "")
+    seconds = report["seconds"]["total"]
+    table.add_row("time, all steps", minutes(seconds / 60), "")
+    return table

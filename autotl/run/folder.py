@@ -1,0 +1,392 @@
+"""Opening, reopening and locking a run folder; steps and trials that are done once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from platform import python_version
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import filelock
+import msgspec
+
+from autotl.errors import AutotlError, InternalError, ResourceError, RunFolderError
+from autotl.files import file_ref, sha256, write_atomically
+from autotl.records import FileRef, Recipe, Trial, from_json, to_json
+from autotl.run.journal import Journal, Line, disk, full_disk
+
+R = TypeVar("R")
+
+SCHEMA = "autotl-run/1"
+LEAST_FREE_BYTES = 64 << 20
+_LOCK = ".lock"
+_OWN_REMAINS = re.compile(r"\.lock|\.writing-.*")
+_NAMED = (
+    "autotl",
+    "keras",
+    "keras-tuner",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+    "scikit-learn",
+    "tensorflow",
+    "tf2onnx",
+)
+
+
+class Observer(Protocol):
+    """Who is told of finished steps and trials once they are in the journal; never of replays."""
+
+    def step_finished(self, step: str, record: Any) -> None:
+        """Called after a step's line is on the disk."""
+
+    def trial_finished(self, trial: Trial) -> None:
+        """Called after a trial's last line is on the disk."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed libraries that decide results, by name."""
+    found = {"python": python_version()}
+    for name in _NAMED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def open_run(
+    out: Path | None,
+    request: Mapping[str, Any],
+    *,
+    name: str,
+    plugins: Mapping[str, str] | None = None,
+) -> Run:
+    """A new run in `out`, or in a new folder `autotl-runs/NAME-N` where `out` is None.
+
+    `request` is JSON-ready; `plugins` maps distributions to versions. Raises `RunFolderError`
+    where `out` is not empty, a file, or not writable, `ResourceError` where the disk is full.
+    """
+    folder = _new_folder(name) if out is None else _empty_folder(out)
+    with disk(folder):
+        _check_free(folder)
+        lock = _lock(folder)
+        try:
+            described = {
+                "schema": SCHEMA,
+                "name": name,
+                "request": dict(request),
+                "versions": versions(),
+                "plugins": dict(plugins or {}),
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+            text = msgspec.json.format(msgspec.json.encode(described), indent=2)
+            write_atomically(folder / "run.json", lambda path: _write(path, text))
+            return Run(folder, described, lock, Journal.open(folder / "journal.jsonl"))
+        except BaseException:
+            lock.release()
+            raise
+
+
+def reopen(path: Path | str, *, read_only: bool = False) -> Run:
+    """The run that `path` holds, locked for this process; with `read_only` neither locked nor
+    changed in any way.
+
+    Raises `RunFolderError` where there is no run, another process works on it, or its journal is
+    damaged before its last line. A torn last line is cut off.
+    """
+    folder = Path(path)
+    described = _described(folder)
+    journal = folder / "journal.jsonl"
+    if read_only:
+        return Run(folder, described, None, Journal.read(journal))
+    with disk(folder):
+        _check_free(folder)
+        lock = _lock(folder)
+        try:
+            return Run(folder, described, lock, Journal.open(journal))
+        except BaseException:
+            lock.release()
+            raise
+
+
+class Run:
+    """An open run. Steps go through `once`, trials through `ledger()`; a context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        described: Mapping[str, Any],
+        lock: filelock.FileLock | None,
+        journal: Journal,
+    ) -> None:
+        self.folder = folder.absolute()
+        self.name: str = described["name"]
+        self.request: dict[str, Any] = dict(described["request"])
+        self.versions: dict[str, str] = dict(described["versions"])
+        self.plugins: dict[str, str] = dict(described["plugins"])
+        self.observers: list[Observer] = []
+        self._lock = lock
+        self._journal = journal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the journal and let the folder go; closing twice is harmless."""
+        self._journal.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def once(
+        self,
+        step: str,
+        record_class: type[R],
+        compute: Callable[[], R],
+        *,
+        verify: Callable[[R], None] | None = None,
+    ) -> R:
+        """The step's record: from the journal where it is there, else computed and written there.
+
+        `verify` sees a record from the journal and raises where its files are not as it says.
+        Where `compute` raises, the seconds it took are written down and the error goes through.
+        """
+        known = self.recorded(step, record_class)
+        if known is not None:
+            if verify is not None:
+                verify(known)
+            return known
+        before = self.seconds().get(step, 0.0)
+        self._journal.append("step-started", name=step)
+        began = self._journal.elapsed()
+        try:
+            data, record = _round_trip(record_class, compute())
+        except BaseException as error:
+            self._note_stop(step, error)
+            if full_disk(error):
+                raise ResourceError(
+                    f"The disk is full: {error}.", hint="Free some space, then `autotl resume`."
+                ) from error
+            raise
+        seconds = before + self._journal.elapsed() - began
+        self._journal.append("step", name=step, record=data, seconds=seconds)
+        for observer in self.observers:
+            observer.step_finished(step, record)
+        return record
+
+    def _note_stop(self, step: str, error: BaseException) -> None:
+        try:
+            self._journal.append("step-stopped", name=step)
+        except AutotlError as second:
+            error.add_note(f"The journal could not be written either: {second}")
+
+    def recorded(self, step: str, record_class: type[R]) -> R | None:
+        """The step's record in the journal, or None. Raises `RunFolderError` where it does not
+        fit `record_class`: another version of autotl wrote it.
+        """
+        for line in self._journal.lines:
+            if line["kind"] == "step" and line["name"] == step:
+                return self._understood(record_class, line)
+        return None
+
+    def _understood(self, record_class: type[R], line: Line) -> R:
+        try:
+            return from_json(record_class, line["record"])
+        except msgspec.ValidationError as error:
+            raise RunFolderError(
+                f"{self.folder} was written by another version of autotl: its "
+                f"{line.get('name', 'trial')} record is not understood ({error}).",
+                hint="Use the version named in run.json, or start a new run.",
+            ) from error
+
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials that ended, finished or failed, in the order of their numbers."""
+        ended = [line for line in self._journal.lines if line["kind"] == "trial-finished"]
+        trials = (self._understood(Trial, line) for line in ended)
+        return tuple(sorted(trials, key=lambda trial: trial.number))
+
+    def trial(self, number: int) -> Trial | None:
+        """The trial of that number that ended, finished or failed, or None."""
+        for line in self._journal.lines:
+            if line["kind"] == "trial-finished" and line["number"] == number:
+                return self._understood(Trial, line)
+        return None
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by step, over all sittings: finished steps, and so far known of unfinished."""
+        found: dict[str, float] = {}
+        running, since, last = "", 0.0, 0.0
+        for line in [*self._journal.lines, Line(kind="sitting", at=0.0)]:
+            if line["kind"] in ("sitting", "step-started", "step-stopped") and running:
+                end = line["at"] if line["kind"] == "step-stopped" else last
+                found[running] = found.get(running, 0.0) + end - since
+                running = ""
+            if line["kind"] == "step-started":
+                running, since = line["name"], line["at"]
+            elif line["kind"] == "step":
+                found[line["name"]] = line["seconds"]
+                running = ""
+            last = line["at"]
+        return found
+
+    def seconds_spent(self) -> float:
+        """Seconds of all sittings: earlier ones up to their last line, this one up to now."""
+        return self._journal.earlier + self._journal.elapsed()
+
+    def ledger(self) -> JournalLedger:
+        """What the search tells of its trials to."""
+        return JournalLedger(self, self._journal)
+
+    def file(self, path: Path) -> FileRef:
+        """The record of a file in the run folder, with its SHA-256."""
+        try:
+            return file_ref(path, self.folder)
+        except ValueError as error:
+            raise InternalError(f"{path} is not in the run folder {self.folder}.") from error
+
+    def check(self, ref: FileRef) -> Path:
+        """The absolute path of the file; raises `RunFolderError` unless it is as recorded."""
+        path = (self.folder / ref.path).resolve()
+        if not path.is_relative_to(self.folder.resolve()):
+            raise RunFolderError(f"The journal names a file outside the run folder: {ref.path}.")
+        if not path.is_file():
+            raise RunFolderError(f"{path} is missing, but the journal says it was written.")
+        if path.stat().st_size != ref.size or sha256(path) != ref.sha256:
+            raise RunFolderError(f"{path} is not the file that the run wrote: its content differs.")
+        return path
+
+
+class JournalLedger:
+    """`records.Ledger`, backed by the journal and the run's observers."""
+
+    def __init__(self, run: Run, journal: Journal) -> None:
+        self._run = run
+        self._journal = journal
+
+    def started(self, number: int, recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:
+        """Write down that a trial is about to be trained."""
+        self._journal.append(
+            "trial-started",
+            number=number,
+            recipe=to_json(recipe),
+            hyperparameters=to_json(dict(hyperparameters)),
+        )
+
+    def finished(self, trial: Trial) -> None:
+        """Write down how a trial ended; `InternalError` where it had already ended."""
+        if self.replay(trial.number) is not None:
+            raise InternalError(f"Trial {trial.number} is already in the journal.")
+        data, record = _round_trip(Trial, trial)
+        self._journal.append("trial-finished", number=trial.number, record=data)
+        for observer in self._run.observers:
+            observer.trial_finished(record)
+
+    def replay(self, number: int) -> Trial | None:
+        """The journal's record of a trial that already ended, else None."""
+        return self._run.trial(number)
+
+    def starts(self, number: int) -> int:
+        """How often a trial without an end was started, in all sittings."""
+        kinds = [line["kind"] for line in self._journal.lines if line.get("number") == number]
+        return 0 if "trial-finished" in kinds else kinds.count("trial-started")
+
+
+def _round_trip(record_class: type[R], record: R) -> tuple[Any, R]:
+    """The record as JSON and as it will be read from there."""
+    data = to_json(record)
+    try:
+        return data, from_json(record_class, data)
+    except msgspec.ValidationError as error:
+        raise InternalError(
+            f"A {record_class.__name__} does not fit its own class: {error}."
+        ) from error
+
+
+def _new_folder(name: str) -> Path:
+    root = Path("autotl-runs")
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+    with disk(root):
+        root.mkdir(exist_ok=True)
+        number = 1
+        while True:
+            folder = root / f"{stem}-{number}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+
+
+def _empty_folder(out: Path) -> Path:
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is a file.", hint="Name a folder that does not exist yet.")
+    with disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        names = [path.name for path in out.iterdir()]
+    if "run.json" in names:
+        raise RunFolderError(
+            f"{out} holds another run.",
+            hint=f"Continue it with `autotl resume {out}`, or name another folder.",
+        )
+    if not all(_OWN_REMAINS.fullmatch(name) for name in names):
+        raise RunFolderError(
+            f"{out} is not empty and holds no run.", hint="Name a new or an empty folder."
+        )
+    return out
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    file = folder / "run.json"
+    if not file.is_file():
+        said = "does not exist" if not folder.exists() else "holds no run: run.json is missing"
+        raise RunFolderError(f"{folder} {said}.", hint="Name the folder that `autotl fit` made.")
+    try:
+        found = msgspec.json.decode(file.read_bytes())
+        missing = {"schema", "name", "request", "versions", "plugins"} - set(found)
+    except (msgspec.DecodeError, TypeError, OSError) as error:
+        raise RunFolderError(f"{file} cannot be read: {error}.") from error
+    if missing:
+        raise RunFolderError(f"{file} is incomplete: {', '.join(sorted(missing))} missing.")
+    if found["schema"] != SCHEMA:
+        raise RunFolderError(f"{file} has schema {found['schema']}; this autotl reads {SCHEMA}.")
+    return dict(found)
+
+
+def _check_free(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise ResourceError(
+            f"Only {free / 1e6:.0f} MB are free where {folder} lies; "
+            f"a run needs at least {LEAST_FREE_BYTES / 1e6:.0f} MB.",
+            hint="Free some space, or name a folder on another disk with --out.",
+        )
+
+
+def _lock(folder: Path) -> filelock.FileLock:
+    lock = filelock.FileLock(folder / _LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise RunFolderError(
+            f"Another process is working on {folder}.", hint="Wait until it ends, or end it."
+        ) from error
+    return lock
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,157 @@
+"""Which fixed trials there are, what a trial costs, and what it may take of the budget (pure)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotl.records import Recipe, Speed, Trial
+
+LEAST_SHARE = 0.5
+"""A proposal or the runner-up is not begun with less than this share of its estimated seconds;
+the chosen strategy's own default needs one epoch."""
+MINIMUM = 3.0
+"""Seconds below which nothing is worth beginning."""
+HEAD_SECONDS = 2e-5
+"""Seconds a row and epoch of a head's own training, where nothing below it is trained; a floor
+until the first trial has corrected the estimate."""
+RATIO = (0.2, 5.0)
+"""Bounds of the correction that earlier trials make to an estimate."""
+LARGEST_RESERVE = 1 / 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Numbers of rows; `test` may be an estimate."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Seconds of one trial: to build, to store what lies below the boundary, of each epoch."""
+
+    fixed: float
+    store: float
+    epoch: float
+    epochs: int
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.fixed + self.store + self.epoch * self.epochs
+
+    @property
+    def least(self) -> float:
+        """With a single epoch."""
+        return self.fixed + self.store + self.epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A trial to come. `share` is its part of what the budget has left."""
+
+    number: int
+    origin: str
+    recipe: Recipe
+    share: float = 1.0
+
+
+def seed_of(seed: int, *path: int) -> int:
+    """A positive seed below 2**31 for one use, spread so that neighbouring seeds share nothing."""
+    drawn = int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
+    return 1 + drawn % (2**31 - 2)
+
+
+def fixed_trials(
+    race: float, probe: Recipe, default: Recipe, runner_up: Recipe | None
+) -> tuple[Step, ...]:
+    """Trial 0 the probe, 1 the chosen strategy's default, 2 the runner-up's where there is a race.
+
+    `race` is the runner-up's share of the budget. A default that equals the probe is not run twice.
+    """
+    planned = [("default", default, 1.0 - race if runner_up else 1.0)]
+    if runner_up:
+        planned.append(("runner-up", runner_up, race))
+    kept = [one for one in planned if one[1] != probe]
+    return (
+        Step(number=0, origin="probe", recipe=probe),
+        *(
+            Step(number=number, origin=origin, recipe=recipe, share=share)
+            for number, (origin, recipe, share) in enumerate(kept, 1)
+        ),
+    )
+
+
+def estimate(recipe: Recipe, speed: Speed, rows: Rows, *, stored: bool = False) -> Estimate:
+    """What a trial takes by the measured speed; `stored` says that its activations are there."""
+    shares = speed.share_above
+    above = shares[min(recipe.boundary, len(shares) - 1)]
+    views = recipe.numbers.views if recipe.numbers.augment != "none" else 1
+    passes = rows.train * views + rows.validation
+    store = 0.0 if stored or not recipe.boundary else passes * speed.forward * (1.0 - above)
+    trained = 0.0 if recipe.boundary >= max(recipe.taps) else above
+    epoch = rows.train * (speed.train * trained + HEAD_SECONDS)
+    epoch += rows.validation * speed.forward * trained
+    epochs = 1 if recipe.head.solver == "logistic-regression" else recipe.numbers.epochs
+    return Estimate(fixed=speed.fixed, store=store, epoch=epoch, epochs=epochs)
+
+
+def store_key(recipe: Recipe) -> tuple[object, ...]:
+    """Trials with equal keys start from the same stored activations."""
+    numbers = recipe.numbers
+    views = numbers.views if numbers.augment != "none" else 1
+    head_only = recipe.boundary >= max(recipe.taps)
+    start = recipe.taps if head_only else (recipe.boundary,)
+    return (recipe.pretrained, head_only, start, numbers.augment, views)
+
+
+def corrected(
+    recipe: Recipe, speed: Speed, rows: Rows, finished: Sequence[Trial]
+) -> tuple[Estimate, float]:
+    """The estimate of a trial and the factor by which earlier trials of its strategy (any
+    strategy, where there is none) took longer than theirs; the factor is bounded by `RATIO`.
+    """
+    stored: set[tuple[object, ...]] = set()
+    ratios: list[tuple[str, float]] = []
+    for trial in finished:
+        key = store_key(trial.recipe)
+        if trial.result is not None:
+            before = estimate(trial.recipe, speed, rows, stored=key in stored)
+            spent = before.fixed + before.store + before.epoch * trial.result.epochs
+            ratios.append((trial.recipe.strategy, trial.seconds / max(spent, 1e-6)))
+        stored.add(key)
+    own = [ratio for strategy, ratio in ratios if strategy == recipe.strategy]
+    factor = statistics.median(own or [ratio for _, ratio in ratios] or [1.0])
+    now = estimate(recipe, speed, rows, stored=store_key(recipe) in stored)
+    return now, min(max(factor, RATIO[0]), RATIO[1])
+
+
+def reserve(speed: Speed, rows: Rows, budget: float) -> float:
+    """Seconds to keep for evaluation and export: two models are written and predict the test
+    rows, one is converted and passes its gate on validation rows. At most a third of `budget`.
+    """
+    building = max(12.0, 8.0 * speed.fixed)
+    passes = speed.forward * (3 * rows.test + 2 * min(rows.validation, 256))
+    return min(building + passes, budget * LARGEST_RESERVE)
+
+
+def allowance(
+    one: Step, cost: Estimate, factor: float, *, left: float, reserve: float
+) -> float | None:
+    """Seconds that a trial may take of `left`, `reserve` kept back; None if it is not worth
+    beginning. The probe begins whenever anything is left, and may eat the reserve.
+    """
+    needed = max(cost.total * factor, MINIMUM)
+    if one.origin == "probe":
+        return max(left - reserve, min(left, 2.0 * needed))
+    offered = (left - reserve) * one.share
+    least = max(cost.least * factor, MINIMUM)
+    if one.origin != "default":
+        least = max(least, LEAST_SHARE * cost.total * factor)
+    return offered if offered >= least else None

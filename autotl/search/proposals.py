@@ -1,0 +1,113 @@
+"""What to try next, by keras-tuner. Runs in the worker, so that the parent never imports keras.
+
+A proposal is a function of the space, a seed of its own and the trials before it: a fresh oracle
+is told these through its public `populate_space`, and asked once. So a resumed search proposes
+what the unbroken one did, no state file is read, and each proposal costs one step of the oracle.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import keras_tuner
+from keras_tuner.errors import FailedTrialError
+
+from autotl.records import from_json
+from autotl.search.space import Dimension
+
+OBJECTIVE = "score"
+INITIAL = 8
+"""Finished trials before the Bayesian oracle leaves off drawing at random."""
+
+
+def propose(
+    spec: Mapping[str, Any], progress: Callable[[str, int, int], None]
+) -> dict[str, dict[str, Any] | None]:
+    """The next values, active dimensions only; `values` is None where the space is exhausted.
+
+    `spec`: space (a list of `Dimension`), seed (positive), known (what was tried, in order, each
+    with values and score, higher is better, None where it failed), adaptive (whether scores may
+    steer: the Bayesian oracle from `INITIAL` scores on; else random draws without repetition).
+    """
+    space = declared([from_json(Dimension, item) for item in spec["space"]])
+    known = spec["known"]
+    oracle = _oracle(spec["adaptive"], known)(
+        objective=keras_tuner.Objective(OBJECTIVE, "max"),
+        max_trials=len(known) + 1,
+        hyperparameters=space,
+        allow_new_entries=False,
+        tune_new_entries=False,
+        seed=spec["seed"],
+        max_consecutive_failed_trials=len(known) + 2,
+        **({"num_initial_points": INITIAL} if spec["adaptive"] else {}),
+    )
+    with tempfile.TemporaryDirectory(prefix="autotl-oracle-") as folder:
+        tuner = Asking(oracle, scores=[one["score"] for one in known], directory=folder)
+        tuner.search(verbose=0)
+    return {"values": tuner.proposed}
+
+
+def declared(dimensions: Sequence[Dimension]) -> Any:
+    """The `keras_tuner.HyperParameters` of a space, conditional dimensions included."""
+    space = keras_tuner.HyperParameters()
+    named = {one.name: one for one in dimensions}
+    for one in dimensions:
+        with ExitStack() as scopes:
+            for child in _conditional(one, named):
+                scopes.enter_context(
+                    space.conditional_scope(child.parent, list(child.parent_values))
+                )
+            if one.values:
+                space.Choice(one.name, list(one.values), default=one.default)
+            else:
+                space.Float(one.name, one.low, one.high, sampling="log", default=one.default)
+    return space
+
+
+def _conditional(one: Dimension, named: Mapping[str, Dimension]) -> list[Dimension]:
+    """The dimension and those it hangs on, outermost first, as far as they have a parent."""
+    if not one.parent:
+        return []
+    return [*_conditional(named[one.parent], named), one]
+
+
+def _oracle(adaptive: bool, known: Sequence[Mapping[str, Any]]) -> Any:
+    oracles = keras_tuner.oracles
+    base = oracles.BayesianOptimizationOracle if adaptive else oracles.RandomSearchOracle
+
+    class Continued(base):  # type: ignore[misc, valid-type]
+        def populate_space(self, trial_id: str) -> dict[str, Any]:
+            number = int(trial_id)
+            if number < len(known):
+                return {"status": "RUNNING", "values": dict(known[number]["values"])}
+            answer: dict[str, Any] = super().populate_space(trial_id)
+            return answer
+
+    return Continued
+
+
+class Asking(keras_tuner.Tuner):  # type: ignore[misc]
+    """Answers what is known, and keeps the first proposal that is not."""
+
+    def __init__(self, oracle: Any, *, scores: Sequence[float | None], directory: str) -> None:
+        super().__init__(oracle, directory=directory, project_name="search")
+        self.scores = scores
+        self.proposed: dict[str, Any] | None = None
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float | dict[str, float]:
+        """The known score; `FailedTrialError` for a failed trial and for the new proposal."""
+        number = int(trial.trial_id)
+        if number >= len(self.scores):
+            self.proposed = {k: _plain(v) for k, v in trial.hyperparameters.values.items()}
+            raise FailedTrialError("proposed, not yet run")
+        score = self.scores[number]
+        if score is None:
+            raise FailedTrialError("failed when it was run")
+        return {OBJECTIVE: score}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

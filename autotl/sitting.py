@@ -1,0 +1,296 @@
+"""One process working on a run: the journal, the listener, plugins' observers and the clock.
+
+`prepared` is the part of the pipeline that `fit` and `inspect` share before anything is measured.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from autotl import loading, records
+from autotl.activations import store_pixels
+from autotl.errors import ResourceError, RunFolderError
+from autotl.files import sha256
+from autotl.plugins import Plugins, locate_backbone
+from autotl.records import (
+    Decision,
+    Evaluation,
+    Export,
+    Ledger,
+    LoadRecord,
+    LocatedBackbone,
+    Measurements,
+    RunRecords,
+    SearchRecord,
+    Split,
+    SplitRecord,
+    StoredPixels,
+    Trial,
+)
+from autotl.request import Request
+from autotl.run import Run, versions
+from autotl.split import split
+
+R = TypeVar("R")
+
+
+class Listener(Protocol):
+    """Who is told how a run goes on; the command line's progress is one."""
+
+    def step_started(self, step: str) -> None:
+        """A step that is not in the journal begins."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` parts of `what` are done."""
+
+    def step_finished(self, step: str, record: Any, seconds: float) -> None:
+        """A step has ended, or was found in the journal (then `seconds` is what it took)."""
+
+    def trial_finished(self, trial: Trial) -> None:
+        """A trial has ended, finished or failed."""
+
+    def note(self, message: str) -> None:
+        """A remark on the run as a whole."""
+
+
+class Silent:
+    """The listener that says nothing."""
+
+    def step_started(self, step: str) -> None:
+        """Nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def step_finished(self, step: str, record: Any, seconds: float) -> None:
+        """Nothing."""
+
+    def trial_finished(self, trial: Trial) -> None:
+        """Nothing."""
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+
+class Sitting:
+    """Steps done once and told of. Without a run (`inspect`) they are computed and not kept."""
+
+    def __init__(
+        self, run: Run | None, asked: Request, plugins: Plugins, listener: Listener
+    ) -> None:
+        self.run = run
+        self.asked = asked
+        self.plugins = plugins
+        self.listener = listener
+        self._began = time.monotonic()
+        if run is not None:
+            run.observers += [plugins, _Trials(listener)]
+
+    def __enter__(self) -> Self:
+        if self.run is not None:
+            self.listener.note(f"Run folder: {self.run.folder}")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt) and self.run is not None:
+            error.run_folder = self.run.folder  # type: ignore[attr-defined]
+
+    def once(
+        self,
+        step: str,
+        function: Callable[..., R],
+        *arguments: Any,
+        verify: Callable[[R], None] | None = None,
+        **options: Any,
+    ) -> R:
+        """What `function(*arguments, **options)` returns, or what the journal has of the step.
+
+        The function's return annotation names the record's class; `verify` sees a record from
+        the journal and raises where it no longer holds. The listener hears of the step.
+        """
+        record_class: type[R] = getattr(records, str(function.__annotations__["return"]))
+        compute = partial(function, *arguments, **options)
+        began = time.monotonic()
+        if self.run is None:
+            self.listener.step_started(step)
+            record = compute()
+        else:
+            if self.run.recorded(step, record_class) is None:
+                self.listener.step_started(step)
+            record = self.run.once(step, record_class, compute, verify=verify)
+        seconds = time.monotonic() - began if self.run is None else self.run.seconds()[step]
+        self.listener.step_finished(step, record, seconds)
+        return record
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the search tells of its trials to."""
+        if self.run is None:
+            raise ValueError("only a run has a ledger")
+        return self.run.ledger()
+
+    def seconds_left(self) -> float | None:
+        """What is left of the budget's seconds; None where they are not limited."""
+        if self.asked.budget.seconds is None:
+            return None
+        spent = self.run.seconds_spent() if self.run else time.monotonic() - self._began
+        return self.asked.budget.seconds - spent
+
+    def require_seconds(self, before: str) -> None:
+        """Raise `ResourceError` where the budget is spent before the step `before` began."""
+        left = self.seconds_left()
+        if left is not None and left <= 0:
+            raise ResourceError(
+                f"The budget of {self.asked.budget.seconds:.0f} s was spent before {before}.",
+                hint="Give a larger one with --budget, such as 10m.",
+            )
+
+    def card(self, load: LoadRecord) -> dict[str, Any]:
+        """Facts for the exported file's card that the run knows and the export step does not."""
+        return {
+            "name": self.run.name if self.run else "",
+            "data_fingerprint": load.fingerprint,
+            "versions": _versions(self.run),
+            "seed": self.asked.seed,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+
+
+class _Trials:
+    """Tells the listener of trials; steps are told of by `Sitting.once`."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def step_finished(self, step: str, record: Any) -> None:
+        """Nothing: `Sitting.once` tells, replayed steps included."""
+
+    def trial_finished(self, trial: Trial) -> None:
+        """Pass it on."""
+        self.listener.trial_finished(trial)
+
+
+def prepared(
+    at: Sitting, data: Any, cache: Path
+) -> tuple[loading.Loaded, Split, LocatedBackbone, StoredPixels]:
+    """Load the data, split it, settle the backbone and its input size, and store the pixels."""
+    loaded = _loaded(at, data)
+    at.require_seconds("the data was split")
+    rows = split(loaded.dataset, loaded.hashes, seed=at.asked.seed)
+    at.once("split", _counts, rows, verify=_same_split(rows.record))
+    located = at.once(
+        "backbone",
+        locate_backbone,
+        at.plugins,
+        at.asked.backbone,
+        median_side=loaded.record.median_side,
+        weights_file=Path(at.asked.weights) if at.asked.weights else None,
+        strategy=at.asked.strategy,
+        verify=_same_weights,
+    )
+    pixels = store_pixels(
+        loaded.dataset,
+        loaded.hashes,
+        (rows.train, rows.validation),
+        located,
+        folder=cache,
+        progress=at.listener.progress,
+    )
+    at.require_seconds("anything was measured")
+    return loaded, rows, located, pixels
+
+
+def _loaded(at: Sitting, data: Any) -> loading.Loaded:
+    found: list[loading.Loaded] = []
+    options = {"loader": at.asked.loader} if at.asked.loader else {}
+
+    def load(known: LoadRecord | None = None) -> loading.Loaded:
+        return loading.load(
+            data,
+            at.plugins.loaders,
+            options=options,
+            known=known,
+            progress=at.listener.progress,
+        )
+
+    def compute() -> LoadRecord:
+        found.append(load())
+        return found[0].record
+
+    record = at.once("load", compute)
+    return found[0] if found else load(record)
+
+
+def _counts(rows: Split) -> SplitRecord:
+    return rows.record
+
+
+def _same_split(now: SplitRecord) -> Callable[[SplitRecord], None]:
+    def verify(then: SplitRecord) -> None:
+        if then.digest != now.digest:
+            raise RunFolderError(
+                "The split drawn now is not the one that the run was started with.",
+                hint="The versions in run.json say what drew it; use them, or start a new run.",
+            )
+
+    return verify
+
+
+def _same_weights(located: LocatedBackbone) -> None:
+    if located.weights is None:
+        return
+    path = Path(located.weights)
+    if not path.is_file() or sha256(path) != located.weights_sha256:
+        raise RunFolderError(
+            f"The weights of {located.backbone.name} changed since the run was started: {path}.",
+            hint="Put the old file back, or start a new run.",
+        )
+
+
+def _versions(run: Run | None) -> dict[str, str]:
+    return dict(run.versions) if run else versions()
+
+
+def run_records(
+    at: Sitting,
+    load: LoadRecord,
+    rows: SplitRecord,
+    located: LocatedBackbone,
+    measurements: Measurements,
+    decision: Decision,
+    found: SearchRecord,
+    evaluation: Evaluation,
+    exported: Export,
+) -> RunRecords:
+    """All records of the run, for the report."""
+    if at.run is None:
+        raise ValueError("only a run has a report")
+    seconds = at.run.seconds()
+    return RunRecords(
+        name=at.run.name,
+        load=load,
+        split=rows,
+        located=located,
+        measurements=measurements,
+        decision=decision,
+        search=found,
+        evaluation=evaluation,
+        export=exported,
+        trials=at.run.trials(),
+        seconds={step: value for step, value in seconds.items() if step != "report"},
+        versions=_versions(at.run),
+        budget=at.asked.budget,
+        metric=at.asked.metric,
+        seed=at.asked.seed,
+    )

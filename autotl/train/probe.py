@@ -1,0 +1,226 @@
+"""The linear probe: logistic regression on standardised, average-pooled stage outputs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotl import model
+from autotl.train import scores
+from autotl.train.inputs import beside, ensure_view
+from autotl.train.job import Job
+
+if TYPE_CHECKING:
+    import keras
+
+Floats = NDArray[np.float32]
+STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+"""Inverse regularisation strengths `C` (of scikit-learn) tried, in the order tried."""
+MIDDLE = 1e-2
+TOLERANCE = 1e-3
+FEW = 200
+"""Validation rows under which everything is chosen and compared by cross-validation instead."""
+FOLDS = 5
+ABSENT = -30.0
+"""Logit offset of a class that no training row has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """logits = (features - mean) / deviation @ kernel + bias; kernel (features, classes)."""
+
+    mean: Floats
+    deviation: Floats
+    kernel: Floats
+    bias: Floats
+
+    def logits(self, features: Floats) -> Floats:
+        """float32 (n, classes)."""
+        result = ((features - self.mean) / self.deviation) @ self.kernel + self.bias
+        return result.astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """The fitted probe, its model and validation logits.
+
+    `crossed` are cross-validated metrics, None where there were validation rows enough.
+    """
+
+    model: keras.Model
+    logits: Floats
+    train_accuracy: float
+    strength: float
+    crossed: dict[str, float] | None
+
+
+def fit(job: Job, net: keras.Model) -> Probed:
+    """Fit on the training rows.
+
+    The strength is chosen by log loss on validation rows, or by stratified cross-validation over
+    all rows where these are few.
+    """
+    train, labels = job.pixels.train, job.labels
+    features = beside(ensure_view(job, net, [(tap, True) for tap in job.recipe.taps], 0))
+    classes = job.pixels.classes
+    crossed = None
+    if job.pixels.validation < FEW:
+        strength, out = _by_folds(features, labels, classes, job)
+        crossed = scores.metrics(out, labels) if out is not None else None
+        linear = _at(features[:train], labels[:train], classes, strength)
+    else:
+        strength, linear = _by_validation(features, labels, classes, job)
+    fitted = linear.logits(features)
+    return Probed(
+        model=as_model(job, net, linear),
+        logits=fitted[train:],
+        train_accuracy=float((fitted[:train].argmax(axis=1) == labels[:train]).mean()),
+        strength=strength,
+        crossed=crossed,
+    )
+
+
+def start(job: Job, net: keras.Model) -> Linear | None:
+    """A probe for the head of a gradient training to start from; None for random weights.
+
+    It is the job's, where that reads the same taps, else one of middle strength, fitted here.
+    """
+    if not job.recipe.pretrained or job.recipe.head.hidden:
+        return None
+    width = sum(model.stage_shapes(net, job.stages)[tap - 1][2] for tap in job.recipe.taps)
+    if job.probe is not None and (found := read(job.probe, width, job.pixels.classes)):
+        return found
+    features = beside(ensure_view(job, net, [(tap, True) for tap in job.recipe.taps], 0))
+    train = job.pixels.train
+    return _at(features[:train], job.train_labels, job.pixels.classes, MIDDLE)
+
+
+def read(path: Any, width: int, classes: int) -> Linear | None:
+    """The linear probe that `model.save_trained` wrote, where its shape is (width, classes)."""
+    with np.load(path, allow_pickle=False) as arrays:
+        named = {name.rsplit("/", 1)[-1]: arrays[name] for name in arrays.files}
+    if set(named) != {"kernel", "bias", "mean", "deviation"}:
+        return None
+    if named["kernel"].shape != (width, classes):
+        return None
+    return Linear(**named)
+
+
+def _at(features: Floats, labels: NDArray[Any], classes: int, strength: float) -> Linear:
+    up_to = [s for s in STRENGTHS if s <= strength]
+    *_, last = solve(features, labels, classes, up_to)
+    return last
+
+
+def solve(
+    features: Floats, labels: NDArray[Any], classes: int, strengths: Sequence[float]
+) -> Iterator[Linear]:
+    """Logistic regressions on features standardised here, at rising inverse strengths.
+
+    Each starts from the one before, so the first is the dearest.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = standard(features)
+    scaled = (features - mean) / deviation
+    solver = LogisticRegression(max_iter=300, tol=TOLERANCE, warm_start=True)
+    for strength in strengths:
+        solver.C = strength
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            solver.fit(scaled, labels)
+        yield _linear(solver, classes, mean, deviation)
+
+
+def standard(features: Floats) -> tuple[Floats, Floats]:
+    """(mean, deviation) by column, float32; a constant column's deviation is 1."""
+    wide = features.astype(np.float64)
+    mean, deviation = wide.mean(axis=0), wide.std(axis=0)
+    floor = np.finfo(np.float32).eps * np.abs(wide).max(axis=0, initial=1.0)
+    safe = np.where(deviation > floor, deviation, 1.0)
+    return mean.astype(np.float32), safe.astype(np.float32)
+
+
+def _linear(solver: Any, classes: int, mean: Floats, deviation: Floats) -> Linear:
+    kernel, bias = solver.coef_.T, solver.intercept_
+    if len(solver.classes_) == 2:
+        kernel = np.concatenate([-kernel / 2, kernel / 2], axis=1)
+        bias = np.concatenate([-bias / 2, bias / 2])
+    every = np.zeros((len(mean), classes), np.float32)
+    offsets = np.full(classes, ABSENT, np.float32)
+    every[:, solver.classes_], offsets[solver.classes_] = kernel, bias
+    return Linear(mean=mean, deviation=deviation, kernel=every, bias=offsets)
+
+
+def _late(job: Job, tried: int) -> bool:
+    """Whether one more of what was `tried` so often would end after the deadline."""
+    return job.deadline is not None and job.elapsed * (tried + 1) / tried > job.deadline
+
+
+def _by_validation(
+    features: Floats, labels: NDArray[Any], classes: int, job: Job
+) -> tuple[float, Linear]:
+    train = job.pixels.train
+    path = solve(features[:train], labels[:train], classes, STRENGTHS)
+    best: tuple[float, float, Linear] | None = None
+    for tried, (strength, linear) in enumerate(zip(STRENGTHS, path, strict=True), start=1):
+        loss = scores.metrics(linear.logits(features[train:]), labels[train:])["log-loss"]
+        job.progress("training", tried, len(STRENGTHS))
+        if best is None or loss < best[0]:
+            best = (loss, strength, linear)
+        if loss > best[0] or _late(job, tried):
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def _by_folds(
+    features: Floats, labels: NDArray[Any], classes: int, job: Job
+) -> tuple[float, Floats | None]:
+    """The best strength and its out-of-fold logits; None where a class has one row."""
+    folds = _folds(labels, job.seed)
+    if not folds:
+        return MIDDLE, None
+    out = np.zeros((len(STRENGTHS), len(labels), classes), np.float32)
+    for done, (rest, left) in enumerate(folds, start=1):
+        for i, linear in enumerate(solve(features[rest], labels[rest], classes, STRENGTHS)):
+            out[i, left] = linear.logits(features[left])
+        job.progress("training", done, len(folds))
+    losses = [scores.metrics(one, labels)["log-loss"] for one in out]
+    best = int(np.argmin(losses))
+    return STRENGTHS[best], out[best]
+
+
+def _folds(labels: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    from sklearn.model_selection import StratifiedKFold
+
+    least = int(np.unique(labels, return_counts=True)[1].min())
+    if least < 2:
+        return []
+    splitter = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed % 2**32)
+    return list(splitter.split(np.zeros(len(labels)), labels))
+
+
+def as_model(job: Job, net: keras.Model, linear: Linear) -> keras.Model:
+    """The probe as the Keras model of the job's recipe."""
+    made = model.trainable(
+        net,
+        job.stages,
+        job.recipe,
+        job.pixels.classes,
+        standard=(linear.mean, linear.deviation),
+        seed=job.seed,
+    )
+    place(made, linear)
+    return made
+
+
+def place(made: keras.Model, linear: Linear) -> None:
+    """Give a model's last layer the probe's weights."""
+    made.get_layer(model.HEAD).get_layer(model.LOGITS).set_weights([linear.kernel, linear.bias])

@@ -1,0 +1,92 @@
+"""One trial, called in a worker by name: a recipe in, weights, predictions and metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotl import activations, model
+from autotl.files import file_ref, write_atomically
+from autotl.records import TrialResult, to_json
+from autotl.train import gradient, probe, scores
+from autotl.train.job import Job, Progress, read
+
+
+def run(spec: Mapping[str, Any], progress: Progress) -> Any:
+    """Fit one recipe; the JSON of its `TrialResult`.
+
+    `spec`: recipe, located, pixels (JSON of `Recipe`, `LocatedBackbone`, `StoredPixels`), metric,
+    seed, view_seed (of augmented views, by default `seed`), folder (the store's), out (this
+    trial's folder), run_folder (to which the files' paths are relative), probe (path of a linear
+    probe's weights, or None), deadline (seconds, or None).
+
+    Without a deadline the result is a function of the spec on one machine. Raises
+    `ResourceError` where the loss is not finite or the disk is full.
+    """
+    import keras
+    import tensorflow as tf
+
+    job = read(spec, progress)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(job.seed)
+    if job.deadline is None:
+        tf.config.experimental.enable_op_determinism()
+    with activations.holding():
+        net = model.build(job.located, pretrained=job.recipe.pretrained, seed=job.seed)
+        if job.recipe.head.solver == "logistic-regression" and model.head_only(job.recipe):
+            return to_json(_probe(job, net))
+        return to_json(_gradient(job, net))
+
+
+def _probe(job: Job, net: Any) -> TrialResult:
+    fitted = probe.fit(job, net)
+    metrics = scores.metrics(fitted.logits, job.validation_labels)
+    noted = {"strength": fitted.strength, "train-accuracy": fitted.train_accuracy, **metrics}
+    crossed = {f"crossed-{name}": value for name, value in (fitted.crossed or {}).items()}
+    return _result(job, fitted.model, fitted.logits, metrics | crossed, 1, "epochs", (noted,))
+
+
+def _gradient(job: Job, net: Any) -> TrialResult:
+    trained = gradient.fit(job, net)
+    metrics = scores.metrics(trained.logits, job.validation_labels)
+    return _result(
+        job,
+        trained.model,
+        trained.logits,
+        metrics,
+        trained.epochs,
+        trained.stopped,
+        trained.history,
+    )
+
+
+def _result(
+    job: Job,
+    made: Any,
+    logits: NDArray[np.float32],
+    metrics: dict[str, float],
+    epochs: int,
+    stopped: str,
+    history: tuple[dict[str, float], ...],
+) -> TrialResult:
+    job.out.mkdir(parents=True, exist_ok=True)
+    weights = job.out / "weights.weights.npz"
+    model.save_trained(made, weights)
+
+    def save(path: Path) -> None:
+        np.save(path, logits.astype(np.float32), allow_pickle=False)
+
+    predictions = write_atomically(job.out / "validation.npy", save)
+    return TrialResult(
+        metrics=metrics,
+        epochs=epochs,
+        seconds=job.elapsed,
+        weights=file_ref(weights, job.run_folder),
+        predictions=file_ref(predictions, job.run_folder),
+        stopped=stopped,
+        history=history,
+    )

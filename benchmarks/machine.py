@@ -1,0 +1,32 @@
+"""What every benchmark prints first: the machine and the versions it ran with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("autotl", "tensorflow", "keras", "keras-tuner", "onnxruntime", "numpy")
+
+
+def statement() -> str:
+    """One paragraph: processor, cores, memory, load, Python and package versions."""
+    memory = psutil.virtual_memory().total / 2**30
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
+        f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}; {versions}."
+    )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if _linux() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _linux() -> bool:
+    return Path("/proc/cpuinfo").exists()

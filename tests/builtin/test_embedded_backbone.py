@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from importlib import import_module
+from importlib.resources import files
+
+from autotl.builtin.embedded_backbone import autotl_backbones
+from autotl.records import Backbone, from_json, to_json
+
+(EMBEDDED,) = autotl_backbones()
+
+
+def test_the_weights_are_in_the_package_and_are_those_of_the_checksum() -> None:
+    (weights,) = EMBEDDED.weights
+    content = files(weights.package).joinpath(weights.file).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == weights.sha256
+
+
+def test_the_builder_exists_and_the_sizes_hold_together() -> None:
+    module, function = EMBEDDED.build.split(":")
+    assert callable(getattr(import_module(module), function))
+    sizes = EMBEDDED.input_sizes
+    assert EMBEDDED.preprocessing.size == sizes.default
+    assert sizes.least <= sizes.default <= sizes.most
+    assert all(size % sizes.multiple_of == 0 for size in (sizes.least, sizes.default, sizes.most))
+
+
+def test_the_record_survives_json() -> None:
+    assert from_json(Backbone, to_json(EMBEDDED)) == EMBEDDED
+
+
+def test_importing_the_plugin_imports_no_keras() -> None:
+    code = (
+        "import sys, autotl.builtin.embedded_backbone as plugin; plugin.autotl_backbones();"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

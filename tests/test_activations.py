@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotl import activations, pixels
+from autotl.activations import passes, store
+from autotl.errors import DataError, ResourceError, UnreadableError, UsageError
+
+HERE = Path(__file__).parent
+KEY = "a" * 40
+OTHER = "b" * 40
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(HERE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Any:
+    with store.holding():
+        yield tmp_path / "store"
+
+
+def put(folder: Path, key: str, count: int = 10) -> Path:
+    with store.arrays(folder, [key], [(count,)], [np.float32]) as arrays:
+        arrays[0][:] = np.arange(count)
+    return folder / f"{key}.npy"
+
+
+# ---- the store ----
+
+
+def test_an_entry_is_found_again_and_whole(folder: Path) -> None:
+    with store.holding():
+        put(folder, KEY)
+    found = store.find(folder, KEY)
+    assert found is not None
+    assert np.array_equal(np.load(found), np.arange(10))
+    assert store.find(folder, OTHER) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "byte", "record", "no record", "no file"])
+def test_a_damaged_entry_is_not_found(folder: Path, damage: str) -> None:
+    with store.holding():
+        path = put(folder, KEY)
+    about = path.with_suffix(".json")
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(content[:-4])
+    elif damage == "byte":
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "record":
+        about.write_text("{")
+    else:
+        (about if damage == "no record" else path).unlink()
+    assert store.find(folder, KEY) is None
+    put(folder, KEY)
+    assert store.find(folder, KEY) is not None
+
+
+def test_nothing_is_left_when_filling_fails(folder: Path) -> None:
+    with pytest.raises(ZeroDivisionError), store.arrays(folder, [KEY], [(4,)], [np.uint8]):
+        raise ZeroDivisionError
+    assert list(folder.iterdir()) == []
+
+
+def test_large_files_are_checked_in_pieces(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "WHOLE", 400)
+    monkeypatch.setattr(store, "CHUNK", 100)
+    with store.holding():
+        path = put(folder, KEY, 1000)
+    whole = store.find(folder, KEY)
+    assert whole == path
+    store._let_go(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert store.find(folder, KEY) is None
+
+
+def test_the_least_recently_used_goes_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.00001")
+    with store.holding():
+        for age, key in ((30, KEY), (20, OTHER)):
+            put(folder, key, 900)
+            os.utime(folder / f"{key}.json", (0, time.time() - age))
+    with store.holding():
+        assert store.find(folder, KEY) is not None
+    put(folder, "c" * 40, 900)
+    assert store.find(folder, OTHER) is None
+    assert store.find(folder, KEY) is not None
+
+
+def test_what_is_in_use_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(folder, KEY)
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0")
+    put(folder, OTHER)
+    assert store.clear(folder) == 0
+    assert path.exists()
+    assert not store.fits(folder, 1)
+
+
+def test_what_another_process_uses_stays(folder: Path) -> None:
+    with store.holding():
+        path = put(folder, KEY)
+    code = (
+        "import sys; from pathlib import Path; from autotl.activations import store;"
+        f"assert store.find(Path({str(folder)!r}), {KEY!r}); print('held', flush=True);"
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        store.clear(folder)
+        assert path.exists()
+        other.communicate()
+    assert store.clear(folder) > 0
+    assert not path.exists()
+
+
+def test_only_our_files_are_removed(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("notes.json", "notes.npy"):
+        (folder / name).write_text("mine")
+    put(folder, KEY)
+    store._let_go(folder / f"{KEY}.npy")
+    store.clear(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.json", "notes.npy"]
+
+
+def test_a_full_disk_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_free", lambda _: 10)
+    with pytest.raises(ResourceError, match="No free disk"):
+        put(folder, KEY)
+
+
+def test_cap_and_usage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "2.5")
+    put(folder, KEY)
+    found = activations.usage(folder)
+    assert (found.entries, found.cap) == (1, 2_500_000_000)
+    assert found.bytes > 40
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "much")
+    with pytest.raises(UsageError, match="much"):
+        activations.cap(folder)
+    monkeypatch.delenv("AUTOTL_CACHE_GB")
+    monkeypatch.setattr(store, "_free", lambda _: 5000)
+    assert activations.cap(folder) == (5000 + found.bytes) // 5
+
+
+def test_the_folder_is_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path))
+    assert activations.cache_folder().parent == tmp_path
+
+
+# ---- pixels ----
+
+
+def stored(folder: Path, count: int = 12, **changes: Any) -> tuple[Any, Any]:
+    import tiny_backbone as tiny
+
+    data, hashes = tiny.dataset(count)
+    data = dataclasses.replace(data, **changes)
+    rows = (tuple(range(count - 3)), tuple(range(count - 3, count)))
+    return data, activations.store_pixels(data, hashes, rows, tiny.located(), folder=folder)
+
+
+def test_pixels_are_stored_in_two_sizes(folder: Path) -> None:
+    data, found = stored(folder)
+    array, margin = np.load(found.pixels), np.load(found.margin)
+    assert (array.shape, margin.shape) == ((12, 16, 16, 3), (9, 18, 18, 3))
+    for row in (0, 8, 11):
+        image = pixels.decode(data.read(row))
+        assert np.array_equal(array[row], pixels.resize(image, 16, "squash"))
+    assert np.array_equal(margin[8], pixels.resize(pixels.decode(data.read(8)), 18, "squash"))
+    assert np.load(found.labels).tolist() == list(data.labels)
+
+
+def test_a_second_call_decodes_nothing(folder: Path) -> None:
+    _, first = stored(folder)
+
+    def read(row: int) -> Any:
+        raise AssertionError("read again")
+
+    assert stored(folder, read=read)[1] == first
+
+
+def test_a_damaged_entry_is_stored_anew(folder: Path) -> None:
+    with store.holding():
+        _, first = stored(folder)
+    before = np.load(first.pixels)
+    Path(first.pixels).write_bytes(b"nothing")
+    _, second = stored(folder)
+    assert np.array_equal(np.load(second.pixels), before)
+
+
+def test_other_labels_have_another_key(folder: Path) -> None:
+    _, first = stored(folder)
+    _, second = stored(folder, labels=(2, 1, 0) * 4)
+    assert first.key != second.key
+
+
+def test_an_example_that_went_away_is_named(folder: Path) -> None:
+    def read(row: int) -> Any:
+        raise FileNotFoundError("gone")
+
+    with pytest.raises(DataError, match="cannot be read any more") as caught:
+        stored(folder, read=read)
+    assert "0.png: gone" in caught.value.details
+    assert list(folder.glob("*")) == []
+
+
+def test_unreadable_rows_are_set_aside(folder: Path) -> None:
+    import tiny_backbone as tiny
+
+    data, hashes = tiny.dataset(6)
+
+    def read(row: int) -> Any:
+        if row == 2:
+            raise UnreadableError("cut short")
+        return data.read(row)
+
+    bad = dataclasses.replace(data, read=read)
+    found = activations.store_rows(bad, (1, 2, 5), hashes, tiny.located(), folder)
+    assert found.rows == (1, 5)
+    assert [(one.id, one.reason) for one in found.set_aside] == [("2.png", "cut short")]
+    assert np.load(found.path).shape == (2, 16, 16, 3)
+
+
+# ---- passes ----
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Any:
+    import tiny_backbone
+
+    tiny_backbone.save_weights(tmp_path / "weights.npz")
+    return tiny_backbone.located(tmp_path / "weights.npz")
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3)).astype(np.uint8)
+WANTS = [(1, False), (3, True)]
+
+
+def ensure(folder: Path, located: Any, **changes: Any) -> tuple[Path, ...]:
+    given: dict[str, Any] = {
+        "folder": folder,
+        "key": "images",
+        "read": lambda start, stop: IMAGES[start:stop],
+        "count": len(IMAGES),
+        "located": located,
+        "pretrained": True,
+        "seed": 0,
+        "wants": WANTS,
+    }
+    return activations.ensure(**(given | changes))
+
+
+def expected(located: Any, **changes: Any) -> list[np.ndarray]:
+    from autotl import model
+
+    net = model.build(located, **({"pretrained": True, "seed": 0} | changes))
+    prepared = model.prepare(IMAGES, located.preprocessing)
+    part = model.outputs(net, located.backbone.stages, WANTS)
+    return [np.asarray(y) for y in part(prepared, training=False)]
+
+
+@pytest.mark.parametrize("engine", ["keras", "onnxruntime"])
+def test_stage_outputs_are_those_of_the_backbone(folder: Path, tiny: Any, engine: Any) -> None:
+    maps, pooled = (np.load(path) for path in ensure(folder, tiny, engine=engine))
+    wanted = expected(tiny)
+    assert (maps.dtype, pooled.dtype) == (np.float16, np.float32)
+    assert np.allclose(maps, wanted[0], rtol=2e-3, atol=2e-3)
+    assert np.allclose(pooled, wanted[1], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_stored_is_not_computed_again(folder: Path, tiny: Any) -> None:
+    first = ensure(folder, tiny)
+
+    def read(start: int, stop: int) -> Any:
+        raise AssertionError("computed again")
+
+    assert ensure(folder, tiny, read=read) == first
+    assert ensure(folder, tiny, read=read, wants=WANTS[1:]) == first[1:]
+
+
+def test_keys_differ_where_numbers_may(folder: Path, tiny: Any) -> None:
+    given = [
+        {},
+        {"key": "others"},
+        {"pretrained": False},
+        {"pretrained": False, "seed": 1},
+        {"located": dataclasses.replace(tiny, weights_sha256="1" * 64)},
+    ]
+    found = [ensure(folder, **({"located": tiny} | changes))[0] for changes in given]
+    assert len(set(found)) == len(given)
+
+
+def test_random_weights_follow_the_seed(folder: Path, tiny: Any) -> None:
+    _, pooled = ensure(folder, tiny, pretrained=False, seed=3)
+    wanted = expected(tiny, pretrained=False, seed=3)[1]
+    assert np.allclose(np.load(pooled), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_damaged_output_is_computed_anew(folder: Path, tiny: Any) -> None:
+    with store.holding():
+        maps, _ = ensure(folder, tiny)
+    before = np.load(maps)
+    maps.write_bytes(maps.read_bytes()[:-100])
+    assert np.array_equal(np.load(ensure(folder, tiny)[0]), before)
+
+
+def test_large_values_are_kept_in_single_precision(
+    folder: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "HALF_LIMIT", 0.5)
+    maps, _ = ensure(folder, tiny)
+    assert np.load(maps).dtype == np.float32
+
+
+def test_values_that_are_not_finite_are_an_error(folder: Path, tiny: Any) -> None:
+    bad = dataclasses.replace(
+        tiny, preprocessing=dataclasses.replace(tiny.preprocessing, scale=float("nan"))
+    )
+    with pytest.raises(ResourceError, match="not finite"):
+        ensure(folder, bad)
+
+
+def test_engines_that_disagree_are_an_error(
+    folder: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autotl.errors import InternalError
+
+    monkeypatch.setattr(passes, "AGREEMENT", -1.0)
+    with pytest.raises(InternalError, match="disagree on stage_1"):
+        ensure(folder, tiny, engine="onnxruntime")
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(HERE)
+    ensure(folder, tiny, engine="onnxruntime")
+
+
+def test_the_engine_depends_on_how_much_there_is() -> None:
+    assert passes._engine("auto", 100, 160) == "keras"
+    assert passes._engine("auto", 1500, 160) == "onnxruntime"
+    assert passes._engine("onnxruntime", 1, 32) == "onnxruntime"

@@ -1,0 +1,223 @@
+"""The command line as a user meets it: help, messages, exit codes, nothing written over."""
+
+from __future__ import annotations
+
+import collections
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autotl.cli.program import run
+
+ROOT = Path(__file__).parents[1]
+
+
+def _photo(path: Path, shade: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(shade).integers(0, 40, (24, 24, 3))
+    Image.fromarray((noise + shade % 200).astype(np.uint8)).save(path)
+
+
+def _folder(root: Path, counts: dict[str, int]) -> Path:
+    for label, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            _photo(root / name / f"{i}.png", 37 * label + i)
+    return root
+
+
+def _command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "autotl", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(cwd)},
+    )
+
+
+def test_help_is_quick_to_import_and_names_every_command(tmp_path: Path) -> None:
+    code = "import sys\nfrom autotl.cli.program import run\nrun(['--help'])\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    for command in ("fit", "inspect", "predict", "resume", "backbones", "plugins", "cache"):
+        assert f"  {command} " in done.stdout
+    heavy = {"tensorflow", "keras", "numpy", "rich", "onnxruntime", "sklearn", "msgspec"}
+    assert not heavy & set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("command", ["fit", "inspect", "predict", "resume", "backbones", "plugins"])
+def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert "Usage: autotl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["fit", "no-such-folder"], 3, "no-such-folder"),
+        (["fit", "digits", "--strategy", "finetune"], 2, "full-fine-tune"),
+        (["fit", "digits", "--metric", "acuracy"], 2, "accuracy"),
+        (["fit", "digits", "--budget", "soon"], 2, "10m"),
+        (["fit", "digits", "--budget", "0s"], 2, "budget"),
+        (["fit", "digits", "--trials", "0"], 2, "--trials"),
+        (["fit", "digits", "--trials", "many"], 2, "many"),
+        (["fit", "digits", "--backbone", "embeded"], 4, "embedded"),
+        (["fit", "digits", "--loader", "pictures"], 2, "pictures"),
+        (["fit", "digits", "--wat"], 2, "--wat"),
+        (["fit"], 2, "DATA"),
+        (["nonsense"], 2, "nonsense"),
+        (["resume", "no-such-run"], 2, "no-such-run"),
+        (["predict", "no-such-model.onnx", "x.png"], 2, "no-such-model.onnx"),
+        (["fit", "digits", "--budget", "1s"], 5, "budget"),
+    ],
+)
+def test_wrong_usage_is_one_message_and_the_right_code(
+    arguments: list[str],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path / "cache"))
+    assert run(arguments) == code
+    told = capsys.readouterr()
+    assert words in told.err
+    assert "Traceback" not in told.err
+    assert not told.out
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({}, "empty"),
+        ({"cats": 8}, "one class"),
+        ({"cats": 8, "dogs": 1}, "dogs"),
+        ({"cats": 8, "dogs": 0, "birds": 1}, "birds"),
+    ],
+)
+def test_folders_that_cannot_be_used(
+    counts: dict[str, int],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = _folder(tmp_path / "photos", counts)
+    data.mkdir(exist_ok=True)
+    assert run(["fit", str(data)]) == 3
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_too_many_unreadable_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = _folder(tmp_path / "photos", {"cats": 10, "dogs": 10})
+    (data / "cats" / "0.png").write_bytes(b"")
+    whole = (data / "dogs" / "1.png").read_bytes()
+    (data / "dogs" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (data / "dogs" / "2.png").write_bytes(b"not an image")
+    assert run(["fit", str(data)]) == 3
+    told = capsys.readouterr().err
+    assert "cats/0.png" in told
+    assert "dogs/1.png" in told
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.eye(4)[np.arange(40) % 4] + np.eye(4)[(np.arange(40) + 1) % 4], np.linspace(0, 1, 40)],
+    ids=["multi-label", "regression"],
+)
+def test_targets_of_another_kind(
+    labels: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 255, (40, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "data.npz", x=images, y=labels)
+    assert run(["fit", str(tmp_path / "data.npz")]) == 3
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_out_that_holds_another_run_is_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+    (out / "report.json").write_text("mine")
+    assert run(["fit", "digits", "--out", str(out)]) == 2
+    assert "autotl resume" in capsys.readouterr().err
+    assert (out / "report.json").read_text() == "mine"
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "run.json"]
+
+
+def test_no_free_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 0))
+    assert run(["fit", "digits", "--out", str(tmp_path / "run")]) == 5
+    assert "free" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_says_where_to_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import autotl.pipeline
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(autotl.pipeline, "fit", broken)
+    assert run(["fit", "digits"]) == 1
+    assert "report" in capsys.readouterr().err
+
+
+def test_interrupted_says_how_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import autotl.pipeline
+
+    def interrupted(*_: object, **__: object) -> None:
+        error = KeyboardInterrupt()
+        error.run_folder = Path("runs/one")  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(autotl.pipeline, "fit", interrupted)
+    assert run(["fit", "digits"]) == 130
+    assert "autotl resume runs/one" in capsys.readouterr().err
+
+
+def test_backbones_and_plugins_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["backbones", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    embedded = next(row for row in rows if row["name"] == "embedded")
+    assert embedded["weights_here"]
+    assert "non-commercial" in embedded["weights_license"]
+    assert run(["plugins", "--json"]) == 0
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert "image-folders" in names
+
+
+def test_tables_are_plain_where_piped(tmp_path: Path) -> None:
+    done = _command("backbones", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "embedded" in done.stdout
+    assert "\x1b[" not in done.stdout + done.stderr

@@ -1,0 +1,71 @@
+"""Pages that are held to what they describe."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from autotl import errors
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "autotl" / "README.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def _rooms() -> set[str]:
+    inside = (ROOT / "autotl").iterdir()
+    folders = {f"{path.name}/" for path in inside if path.is_dir() and path.name != "__pycache__"}
+    return folders | {path.name for path in (ROOT / "autotl").glob("*.py")}
+
+
+def test_architecture_page_names_every_room_and_no_other() -> None:
+    table = PAGE.split("## The rooms")[1].split("##")[0]
+    assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == _rooms()
+
+
+def test_architecture_page_shows_the_layers_that_are_enforced() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    enforced = [set(layer.split(" | ")) for layer in layers]
+    block = PAGE.split("## Imports run downward")[1].split("```")[1]
+    shown = [set(line.split(" · ")) for line in block.strip().splitlines()]
+    assert shown == enforced
+
+
+def test_readme_opens_with_two_commands_that_set_up_by_themselves() -> None:
+    first = README.split("```")[1].strip().splitlines()
+    commands = [line for line in first if line.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert "autotl fit digits" in commands[0]
+    assert "pytest" in commands[1]
+
+
+def test_readme_lists_the_exit_codes() -> None:
+    codes = {
+        each.exit_code
+        for each in vars(errors).values()
+        if isinstance(each, type)
+        if issubclass(each, errors.AutotlError)
+    }
+    for code in codes | {0, 130}:
+        assert f"| {code} |" in README
+
+
+def test_linked_files_exist() -> None:
+    for page in (
+        ROOT / "README.md",
+        ROOT / "autotl" / "README.md",
+        ROOT / ".github" / "CONTRIBUTING.md",
+    ):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_dependency_says_why() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert block
+    for line in block[1].splitlines():
+        assert re.search(r'",\s+# \w', line), line

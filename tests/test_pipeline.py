@@ -1,0 +1,220 @@
+"""One whole run on the embedded data, in a process of its own, and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import autotl
+
+ROOT = Path(__file__).parents[1]
+
+
+def _autotl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "autotl", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    run = tmp_path_factory.mktemp("runs") / "digits"
+    done = _autotl("fit", "digits", "--out", str(run), "--trials", "2", "--seed", "5")
+    assert done.returncode == 0, done.stderr
+    return run, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def report(finished: tuple[Path, str, str]) -> dict[str, Any]:
+    return autotl.load(finished[0]).report
+
+
+KEYS = """
+data.examples data.classes data.split.train data.split.validation data.split.test
+data.set_aside data.warnings measurements.similarity.value measurements.similarity.low
+measurements.similarity.high measurements.probes decision.backbone decision.input_size
+decision.strategy decision.frozen decision.tap decision.runner_up decision.margin
+decision.reasons decision.predicted.feature-extraction.accuracy
+decision.predicted.partial-freeze.low decision.predicted.full-fine-tune.high
+decision.predicted.scratch.minutes search.trials search.failed search.best
+evaluation.accuracy.value evaluation.accuracy.low evaluation.accuracy.high
+evaluation.balanced_accuracy evaluation.macro_f1 evaluation.log_loss evaluation.per_class
+evaluation.majority evaluation.linear_probe evaluation.calibration_error export.opset
+export.parity.examples export.parity.top1_agreement export.parity.median_difference
+export.parity.largest_difference seconds.load seconds.measure seconds.search seconds.evaluate
+seconds.export seconds.total versions seed schema
+"""
+
+
+def test_report_has_the_keys_that_programs_read(report: dict[str, Any]) -> None:
+    assert report["schema"] == "autotl-report/1"
+    for key in KEYS.split():
+        value: Any = report
+        for part in key.split("."):
+            value = value[part]
+
+
+def test_figures_hang_together(report: dict[str, Any]) -> None:
+    evaluation, counts = report["evaluation"], report["data"]["split"]
+    confusion = np.array(evaluation["confusion"])
+    assert confusion.sum() == counts["test"] == evaluation["examples"]
+    accuracy = evaluation["accuracy"]
+    assert accuracy["value"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert accuracy["value"] > 0.8 > 0.2 > evaluation["majority"]["value"]
+    assert counts["train"] + counts["validation"] + counts["test"] + counts["dropped"] == 1797
+    assert report["search"]["trials"] == 2
+    assert report["seconds"]["total"] > 0
+
+
+def test_the_final_model_is_not_worse_than_the_probe_on_validation(report: dict[str, Any]) -> None:
+    probe = report["search"]["ledger"][0]
+    assert probe["origin"] == "probe"
+    best = report["search"]["best"]["result"]["metrics"]["accuracy"]
+    assert best >= probe["metrics"]["accuracy"]
+
+
+def test_export_was_proven(report: dict[str, Any]) -> None:
+    parity = report["export"]["parity"]
+    assert parity["top1_agreement"] >= 0.999
+    assert parity["median_difference"] <= 1e-3
+    assert parity["examples"] > 100
+
+
+def test_terminal_output_is_plain_and_complete(finished: tuple[Path, str, str]) -> None:
+    _, out, err = finished
+    assert "\x1b[" not in out + err
+    assert "accuracy" in out
+    assert "model.onnx" in out
+    for step in ("load", "split", "backbone", "measure", "decide", "search", "evaluate", "export"):
+        assert any(line.startswith(step) for line in err.splitlines()), step
+
+
+def test_model_card(finished: tuple[Path, str, str]) -> None:
+    card = (finished[0] / "MODEL_CARD.md").read_text("utf-8")
+    assert "non-commercial" in card
+    assert "{{" not in card
+    assert "selected among 2 trials" in card
+
+
+def _digits(folder: Path, count: int) -> tuple[list[Path], np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    paths = []
+    for i in range(count):
+        path = folder / f"{i:03d}.png"
+        Image.fromarray((digits.images[i] * 255 / 16).astype(np.uint8)).save(path)
+        paths.append(path)
+    return paths, digits.target[:count]
+
+
+def test_predict_labels_files_in_each_format(
+    finished: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    _, labels = _digits(tmp_path, 30)
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
+    model = str(finished[0] / "model.onnx")
+    lines = _autotl("predict", model, str(tmp_path), "--json", "--top", "3")
+    assert lines.returncode == 0
+    assert "1 of 31" in lines.stderr
+    rows = [json.loads(line) for line in lines.stdout.splitlines()]
+    read = [row for row in rows if "error" not in row]
+    right = [row["label"] == str(label) for row, label in zip(read, labels, strict=True)]
+    assert np.mean(right) > 0.8
+    assert all(len(row["top"]) == 3 for row in read)
+    table = _autotl("predict", model, str(tmp_path / "000.png"))
+    assert "000.png" in table.stdout
+    csv = _autotl("predict", model, str(tmp_path), "--format", "csv")
+    assert csv.stdout.splitlines()[0] == "input,label,probability,error"
+    assert len(csv.stdout.splitlines()) == 32
+
+
+def test_predict_where_nothing_can_be_read(finished: tuple[Path, str, str], tmp_path: Path) -> None:
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
+    done = _autotl("predict", str(finished[0] / "model.onnx"), str(tmp_path / "torn.png"))
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_loads_no_tensorflow(finished: tuple[Path, str, str], tmp_path: Path) -> None:
+    _digits(tmp_path, 1)
+    model, image = str(finished[0] / "model.onnx"), str(tmp_path / "000.png")
+    code = (
+        "import sys\nfrom autotl.cli.program import run\n"
+        f"assert run(['predict', {model!r}, {image!r}]) == 0\nprint(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"tensorflow", "keras", "keras_tuner", "sklearn", "scipy", "onnx"}
+
+
+def test_a_finished_run_is_resumed_to_itself(finished: tuple[Path, str, str]) -> None:
+    before = (finished[0] / "journal.jsonl").read_text("utf-8")
+    done = _autotl("resume", str(finished[0]), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == autotl.load(finished[0]).report
+    after = (finished[0] / "journal.jsonl").read_text("utf-8")
+    steps = [line for line in after.splitlines() if '"kind":"step"' in line.replace(" ", "")]
+    assert len(steps) == len(
+        [line for line in before.splitlines() if '"kind":"step"' in line.replace(" ", "")]
+    )
+
+
+@pytest.mark.slow
+def test_two_runs_by_trials_are_the_same(
+    finished: tuple[Path, str, str], report: dict[str, Any], tmp_path: Path
+) -> None:
+    done = _autotl("fit", "digits", "--out", str(tmp_path / "b"), "--trials", "2", "--seed", "5")
+    assert done.returncode == 0, done.stderr
+    other = autotl.load(tmp_path / "b").report
+    for key in ("decision", "evaluation"):
+        drop = {"reasons", "predicted"}
+        one, two = ({k: v for k, v in r[key].items() if k not in drop} for r in (report, other))
+        assert one == two
+    ours, theirs = (r["search"]["best"]["result"]["weights"] for r in (report, other))
+    assert ours == theirs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["partial-freeze", "full-fine-tune", "scratch"])
+def test_each_strategy_goes_all_the_way(strategy: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = rng.integers(0, 90, (120, 20, 20, 3), np.uint8)
+    for label in range(3):
+        images[labels == label, :, :, label] += 120
+    script = tmp_path / "script.py"
+    np.savez(tmp_path / "data.npz", x=images, y=labels)
+    script.write_text(
+        "import autotl\n"  # without a __main__ guard, as users write it
+        f"fitted = autotl.fit({str(tmp_path / 'data.npz')!r}, out={str(tmp_path / 'run')!r}, "
+        f"strategy={strategy!r}, trials=2)\n"
+        "print(fitted.accuracy, fitted.model().output_shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    decision = autotl.load(tmp_path / "run").report["decision"]
+    assert decision["strategy"] == strategy
+    assert decision["forced"]
+    assert done.stdout.split()[-1] == "3)"

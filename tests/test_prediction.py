@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from autotl.errors import DataError, UsageError
+from autotl.export import card, graph
+from autotl.prediction import CARD_KEY, CARD_SCHEMA, Predicted, predict
+from autotl.records import Preprocessing
+
+CLASSES = ["rouge", "grün", "bleu"]
+RED, GREEN, BLUE = (230, 20, 30), (10, 220, 40), (5, 15, 240)
+CARD = {"schema": CARD_SCHEMA, "classes": CLASSES}
+
+
+def write_model(path: Path, told: Any = CARD) -> Path:
+    """A model that names the strongest colour channel."""
+    core = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]>'
+        "g (float[N,8,8,3] x) => (float[N,3] y) {"
+        " axes = Constant<value_ints: ints = [1, 2]>()"
+        " mean = ReduceMean<keepdims: int = 0>(x, axes)"
+        " scale = Constant<value_float: float = 0.01>()"
+        " scores = Mul(mean, scale)"
+        " y = Softmax<axis: int = 1>(scores) }"
+    )
+    model = graph.assemble(core, preprocessing=Preprocessing(size=8), classes=CLASSES, card=told)
+    onnx.save_model(model, path)
+    return path
+
+
+def plain(colour: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> Image.Image:
+    return Image.new("RGB", size, colour)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "model.onnx")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    plain(RED).save(folder / "a.png")
+    plain(GREEN, (31, 17)).save(folder / "b.JPG", "JPEG")
+    (folder / "c.png").write_bytes(b"")
+    plain(RED).save(folder / "deep" / "d.webp", lossless=True)
+    (folder / "deep" / "e.jpg").write_bytes((folder / "b.JPG").read_bytes()[:300])
+    (folder / "notes.txt").write_text("no image")
+    plain(BLUE).save(folder / "z.png")
+    return folder
+
+
+def test_the_names_of_the_card_are_those_that_export_writes() -> None:
+    assert (CARD_KEY, CARD_SCHEMA) == (card.KEY, card.SCHEMA)
+
+
+def test_a_folder_gives_one_record_an_image_in_order(model: Path, photos: Path) -> None:
+    found = list(predict(model, photos))
+    names = [Path(each.id).relative_to(photos).as_posix() for each in found]
+    assert names == ["a.png", "b.JPG", "c.png", "deep/d.webp", "deep/e.jpg", "z.png"]
+    assert [each.label for each in found] == ["rouge", "grün", None, "rouge", None, "bleu"]
+
+
+def test_what_cannot_be_read_says_why_and_stops_nothing(model: Path, photos: Path) -> None:
+    broken = [each for each in predict(model, photos) if each.error]
+    assert len(broken) == 2
+    assert "empty" in str(broken[0].error)
+    assert all(each.top == () and each.probability is None for each in broken)
+
+
+def test_top_labels_come_best_first(model: Path, photos: Path) -> None:
+    (found,) = predict(model, photos / "z.png", top=2)
+    assert found.id == str(photos / "z.png")
+    assert [label for label, _ in found.top] == ["bleu", "grün"]
+    assert found.top[0] == (found.label, found.probability)
+    (found,) = predict(model, photos / "z.png", top=99)
+    assert len(found.top) == 3
+    assert sum(probability for _, probability in found.top) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 16])
+def test_batching_changes_no_answer(model: Path, photos: Path, batch: int) -> None:
+    images = [np.asarray(plain(c, s)) for s in ((9, 9), (4, 20)) for c in (RED, GREEN, GREEN, BLUE)]
+    found = list(predict(model, images, batch=batch))
+    assert [each.id for each in found] == [str(number) for number in range(8)]
+    assert [each.label for each in found] == ["rouge", "grün", "grün", "bleu"] * 2
+    alone = [next(predict(model, image)).probability for image in images]
+    assert [each.probability for each in found] == pytest.approx(alone, abs=1e-6)
+
+
+def test_arrays_bytes_and_paths_may_be_mixed(model: Path, photos: Path) -> None:
+    content = (photos / "b.JPG").read_bytes()
+    grey = np.full((5, 6), 80, np.uint8)
+    found = list(predict(model, [np.asarray(plain(BLUE)), content, str(photos / "a.png"), grey]))
+    assert [each.id for each in found] == ["0", "1", str(photos / "a.png"), "3"]
+    assert [each.label for each in found[:3]] == ["bleu", "grün", "rouge"]
+    batch = np.stack([np.asarray(plain(colour)) for colour in (GREEN, BLUE)])
+    assert [each.label for each in predict(model, batch)] == ["grün", "bleu"]
+
+
+def test_a_bad_array_is_that_input_s_error(model: Path) -> None:
+    wrong = np.zeros((4, 4, 3), np.float32)
+    first, second = predict(model, [wrong, np.asarray(plain(RED))])
+    assert "uint8" in str(first.error)
+    assert second.label == "rouge"
+
+
+def test_the_photograph_is_turned_upright(model: Path, tmp_path: Path) -> None:
+    image = plain(RED, (40, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", exif=exif)
+    (found,) = predict(model, stream.getvalue())
+    assert found.label == "rouge"
+
+
+def test_progress_counts_every_input(model: Path, photos: Path) -> None:
+    heard: list[tuple[str, int, int]] = []
+    list(predict(model, photos, batch=4, progress=lambda *told: heard.append(told)))
+    assert heard == [("predict", done, 6) for done in range(1, 7)]
+
+
+def test_a_run_folder_stands_for_its_model(model: Path) -> None:
+    (found,) = predict(model.parent, np.asarray(plain(GREEN)))
+    assert found.label == "grün"
+
+
+def test_nothing_given_gives_nothing(model: Path) -> None:
+    assert list(predict(model, [])) == []
+
+
+# ---- refusals, before anything is read ----
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no model at .*absent\.onnx"):
+        predict(tmp_path / "absent.onnx", [])
+    with pytest.raises(UsageError, match="no model at"):
+        predict(tmp_path, [])
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(UsageError):
+        predict(path, [])
+
+
+def test_a_model_without_a_card_is_refused(model: Path, tmp_path: Path) -> None:
+    bare = onnx.load_model(model)
+    del bare.metadata_props[:]
+    onnx.save_model(bare, tmp_path / "bare.onnx")
+    with pytest.raises(UsageError, match="no autotl card") as raised:
+        predict(tmp_path / "bare.onnx", [])
+    assert raised.value.exit_code == 2
+    assert "missing: 'autotl'" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"schema": "autotl-card/2", "classes": CLASSES}, "autotl-card/2"),
+        ({"classes": CLASSES}, "schema None"),
+        ([], "schema None"),
+        ({"schema": CARD_SCHEMA, "classes": ["one"]}, "does not fit"),
+        ({"schema": CARD_SCHEMA}, "does not fit"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, told: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        predict(write_model(tmp_path / "model.onnx", told), [])
+
+
+def test_a_card_that_is_not_json_is_refused(model: Path, tmp_path: Path) -> None:
+    changed = onnx.load_model(model)
+    changed.metadata_props[0].value = "{"
+    onnx.save_model(changed, tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="not JSON"):
+        predict(tmp_path / "model.onnx", [])
+
+
+def test_a_missing_input_is_refused_before_anything_runs(model: Path, photos: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere"):
+        predict(model, [photos / "a.png", photos / "nowhere.png"])
+
+
+def test_a_folder_without_images_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no images"):
+        predict(model, tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"batch": 0}])
+def test_numbers_that_cannot_be_meant_are_refused(model: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        predict(model, [], **wrong)
+
+
+def test_an_input_of_no_known_type_is_refused(model: Path) -> None:
+    with pytest.raises(UsageError, match="type int"):
+        predict(model, [3])
+
+
+def test_predicting_loads_neither_training_nor_export_libraries(model: Path, photos: Path) -> None:
+    program = (
+        "import json, sys\n"
+        "from autotl.prediction import predict\n"
+        "(found,) = predict(sys.argv[1], sys.argv[2])\n"
+        "print(json.dumps([found.label, sorted({name.split('.')[0] for name in sys.modules})]))\n"
+    )
+    command = [sys.executable, "-c", program, str(model), str(photos / "a.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    label, modules = json.loads(done.stdout)
+    assert label == "rouge"
+    heavy = {"tensorflow", "keras", "onnx", "sklearn", "scipy", "spox", "msgspec", "rich"}
+    assert heavy.isdisjoint(modules)
+
+
+def test_a_record_of_an_error_holds_nothing_else() -> None:
+    assert Predicted(id="x", error="why").top == ()

@@ -1,0 +1,884 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autotl import errors
+from autotl.records import (
+    Backbone,
+    Budget,
+    Decision,
+    FileRef,
+    Head,
+    InputSizes,
+    LocatedBackbone,
+    Measurements,
+    Numbers,
+    Preprocessing,
+    Recipe,
+    Similarity,
+    Size,
+    Speed,
+    StoredPixels,
+    Trial,
+    TrialResult,
+    from_json,
+    to_json,
+)
+from autotl.search import planning, search, selection
+from autotl.search.space import defaults, is_active, recipe_of, space
+from autotl.train import default
+from autotl.worker import Worker
+
+TRAIN, VALIDATION, CLASSES = 800, 250, 3
+STAGES = tuple(f"stage{n}" for n in range(1, 7))
+SPEED = Speed(forward=0.002, train=0.01, share_above=(1, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0), fixed=2.0)
+
+
+# ---- what a search is given ----
+
+
+def measurements(**changes: Any) -> Measurements:
+    plain = Measurements(
+        backbone="toy",
+        input_size=64,
+        stages=STAGES,
+        pretrained=True,
+        size=Size(
+            examples=1300,
+            train=TRAIN,
+            classes=CLASSES,
+            per_class_least=100,
+            per_class_median=110.0,
+            imbalance=1.2,
+            duplicates=0,
+            median_side=80,
+        ),
+        similarity=Similarity(value=0.5, low=0.4, high=0.6),
+        probes=(),
+        curve=(),
+        tap=6,
+        boundary=3,
+        parameters_above=(7, 6, 5, 4, 3, 2, 1),
+        orientation_matters=False,
+        speed=SPEED,
+        seconds=5.0,
+    )
+    return replace(plain, **changes)
+
+
+def decision(**changes: Any) -> Decision:
+    plain = Decision(
+        backbone="toy",
+        input_size=64,
+        strategy="partial-freeze",
+        engine="partial-freeze",
+        forced=False,
+        boundary=3,
+        frozen=STAGES[:3],
+        taps=(6,),
+        tap=("stage6",),
+        learning_rate=5e-4,
+        runner_up="full-fine-tune",
+        margin=0.01,
+        race=0.0,
+        scenario="near, little",
+        reasons=(),
+        predicted={},
+        coefficients="0" * 64,
+        provisional=True,
+    )
+    return replace(plain, **changes)
+
+
+def located() -> LocatedBackbone:
+    preprocessing = Preprocessing(size=64)
+    backbone = Backbone(
+        name="toy",
+        build="toy:build",
+        stages=STAGES,
+        input_sizes=InputSizes(least=32, most=96, default=64),
+        preprocessing=preprocessing,
+        parameters=7,
+        license="Apache-2.0",
+        source_domain="nothing",
+    )
+    return LocatedBackbone(
+        backbone=backbone,
+        distribution="tests",
+        input_size=64,
+        preprocessing=preprocessing,
+        weights=None,
+        weights_sha256=None,
+    )
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class MemoryLedger:
+    """Keeps what the journal would, as JSON, so that a round trip is part of every test."""
+
+    begun: dict[int, int] = field(default_factory=dict)
+    ended: dict[int, str] = field(default_factory=dict)
+
+    def started(self, number: int, recipe: Recipe, hyperparameters: Any) -> None:
+        self.begun[number] = self.begun.get(number, 0) + 1
+
+    def finished(self, trial: Trial) -> None:
+        assert trial.number not in self.ended
+        self.ended[trial.number] = json.dumps(to_json(trial))
+
+    def replay(self, number: int) -> Trial | None:
+        text = self.ended.get(number)
+        return from_json(Trial, json.loads(text)) if text else None
+
+    def starts(self, number: int) -> int:
+        return 0 if number in self.ended else self.begun.get(number, 0)
+
+    def prefix(self, count: int) -> MemoryLedger:
+        ended = {n: t for n, t in self.ended.items() if n < count}
+        return MemoryLedger(begun=dict.fromkeys(ended, 1), ended=ended)
+
+    def trials(self) -> list[Trial]:
+        return [from_json(Trial, json.loads(self.ended[n])) for n in sorted(self.ended)]
+
+
+class FakeWorker:
+    """Answers for the trainer at once, and asks the real oracle in a real worker."""
+
+    def __init__(self, oracle: Worker, clock: Clock, *, cost: float = 20.0) -> None:
+        self.oracle, self.clock, self.cost = oracle, clock, cost
+        self.specs: list[dict[str, Any]] = []
+        self.deadlines: list[float | None] = []
+        self.fail: dict[int, BaseException] = {}
+        self.right = lambda recipe: VALIDATION - 10 - digest(recipe) % 60
+        self.loss = lambda recipe: 1.0
+
+    def call(self, function: str, spec: dict[str, Any], *, deadline=None, progress=None) -> Any:
+        if function == "autotl.search.proposals:propose":
+            return self.oracle.call(function, spec)
+        assert function == "autotl.train.trial:run"
+        json.dumps(spec)
+        self.specs.append(spec)
+        self.deadlines.append(deadline)
+        number = int(Path(spec["out"]).name)
+        spent = self.cost if spec["deadline"] is None else min(self.cost, spec["deadline"])
+        self.clock.now += spent
+        if number in self.fail:
+            raise self.fail[number]
+        if progress:
+            progress("training", 1, 2)
+        return to_json(self.result(from_json(Recipe, spec["recipe"]), spec, spent))
+
+    def result(self, recipe: Recipe, spec: dict[str, Any], spent: float) -> TrialResult:
+        labels = np.load(spec["pixels"]["labels"])[spec["pixels"]["train"] :]
+        right = self.right(recipe)
+        logits = np.zeros((len(labels), CLASSES), np.float32)
+        told = np.where(np.arange(len(labels)) < right, labels, (labels + 1) % CLASSES)
+        logits[np.arange(len(labels)), told] = 2
+        out, root = Path(spec["out"]), Path(spec["run_folder"])
+        np.save(out / "validation.npy", logits)
+        (out / "weights.npz").write_bytes(b"weights")
+        metrics = {
+            name: selection.metric_value(logits, labels, name)
+            for name in ("accuracy", "balanced-accuracy", "macro-f1")
+        }
+        return TrialResult(
+            metrics={**metrics, "log-loss": self.loss(recipe)},
+            epochs=recipe.numbers.epochs if recipe.head.solver == "gradient" else 1,
+            seconds=spent,
+            weights=ref(out / "weights.npz", root),
+            predictions=ref(out / "validation.npy", root),
+            stopped="epochs",
+            history=({"loss": 2.0}, {"loss": 1.0}),
+        )
+
+
+def ref(path: Path, root: Path) -> FileRef:
+    return FileRef(path=str(path.relative_to(root)), sha256="0", size=path.stat().st_size)
+
+
+def digest(recipe: Recipe) -> int:
+    return int(hashlib.sha256(json.dumps(to_json(recipe)).encode()).hexdigest()[:8], 16)
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    with Worker() as worker:
+        worker.call("autotl.search.proposals:propose", first_spec())
+        yield worker
+
+
+def first_spec() -> dict[str, Any]:
+    base = default("partial-freeze", measurements())
+    dimensions = space(base, stages=6, orientation_matters=False)
+    return {"space": to_json(dimensions), "seed": 5, "known": [], "adaptive": False}
+
+
+@dataclass
+class Bench:
+    """One search on fakes; `go` may be called again with another ledger."""
+
+    folder: Path
+    oracle: Worker
+    validation: int = VALIDATION
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.worker = FakeWorker(self.oracle, self.clock)
+        self.ledger = MemoryLedger()
+        self.seen: list[tuple[str, int, int]] = []
+        labels = self.folder / "labels.npy"
+        rows = TRAIN + self.validation
+        np.save(labels, (np.arange(rows) % CLASSES).astype(np.int32))
+        self.pixels = StoredPixels(
+            pixels="none",
+            margin="none",
+            labels=str(labels),
+            train=TRAIN,
+            validation=self.validation,
+            size=64,
+            margin_size=73,
+            classes=CLASSES,
+            key="k",
+        )
+
+    def go(self, *, trials: int | None = None, seconds: float | None = None, **changes: Any) -> Any:
+        begun = self.clock.now
+        given = {
+            "decision": decision(),
+            "measurements": measurements(),
+            "seed": 7,
+            "metric": "accuracy",
+            "ledger": self.ledger,
+            "tensorboard": False,
+        } | changes
+        return search(
+            given.pop("decision"),
+            given.pop("measurements"),
+            self.pixels,
+            located(),
+            budget=Budget(seconds=seconds, trials=trials),
+            seconds_left=lambda: None if seconds is None else seconds - (self.clock.now - begun),
+            worker=self.worker,
+            run_folder=self.folder / "run",
+            folder=self.folder / "cache",
+            progress=lambda *step: self.seen.append(step),
+            clock=self.clock,
+            **given,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, oracle: Worker) -> Bench:
+    return Bench(tmp_path, oracle)
+
+
+# ---- the loop ----
+
+
+def test_probe_then_default_then_proposals_exactly_n(bench: Bench) -> None:
+    record = bench.go(trials=5)
+    trials = bench.ledger.trials()
+    assert [t.origin for t in trials] == ["probe", "default", *["proposal"] * 3]
+    assert (record.trials, record.failed, record.comparable) == (5, 0, 5)
+    assert trials[0].recipe == default("feature-extraction", measurements())
+    assert trials[1].recipe.strategy == "partial-freeze"
+    assert trials[1].recipe.numbers.learning_rate == 5e-4
+    assert all(t.hyperparameters for t in trials[2:])
+    assert record.stopped == "the number of trials was reached"
+    assert bench.worker.deadlines == [None] * 5
+    assert {s["deadline"] for s in bench.worker.specs} == {None}
+    assert any("trial 2, partial-freeze: training" in what for what, _, _ in bench.seen)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_trials_count_the_fixed_ones(bench: Bench, count: int) -> None:
+    assert bench.go(trials=count).trials == count
+    assert len(bench.worker.specs) == count
+
+
+def test_race_runs_the_runner_up_third(bench: Bench) -> None:
+    bench.go(trials=4, decision=decision(race=0.3))
+    trials = bench.ledger.trials()
+    assert [t.origin for t in trials] == ["probe", "default", "runner-up", "proposal"]
+    assert trials[2].recipe.strategy == "full-fine-tune"
+    assert trials[3].recipe.strategy == "partial-freeze"
+
+
+def test_a_default_that_is_the_probe_is_not_run_twice(bench: Bench) -> None:
+    choice = decision(strategy="feature-extraction", boundary=6, learning_rate=1e-3)
+    same = default("feature-extraction", measurements())
+    assert replace(same, numbers=replace(same.numbers, learning_rate=1e-3)) == same
+    bench.go(trials=3, decision=choice)
+    recipes = [t.recipe for t in bench.ledger.trials()]
+    assert len(set(recipes)) == 3
+
+
+def test_random_weights_make_a_random_probe(bench: Bench) -> None:
+    choice = decision(strategy="scratch", boundary=0)
+    bench.go(trials=3, decision=choice, measurements=measurements(pretrained=False))
+    assert not any(t.recipe.pretrained for t in bench.ledger.trials())
+
+
+def test_the_probes_weights_go_to_heads_on_the_same_tap(bench: Bench) -> None:
+    bench.go(trials=2, decision=decision())
+    assert bench.worker.specs[0]["probe"] is None
+    assert bench.worker.specs[1]["probe"].endswith("trials/000/weights.npz")
+    other = Bench(bench.folder / "..", bench.oracle)
+    other.go(trials=2, decision=decision(taps=(5,)))
+    assert other.worker.specs[1]["probe"] is None
+
+
+def proposals(bench: Bench) -> list[dict[str, Any]]:
+    return [t.hyperparameters for t in bench.ledger.trials() if t.origin == "proposal"]
+
+
+def another(bench: Bench, name: str) -> Bench:
+    folder = bench.folder / name
+    folder.mkdir()
+    return Bench(folder, bench.oracle)
+
+
+def test_same_proposals_with_and_without_a_budget(bench: Bench) -> None:
+    bench.go(trials=9)
+    timed = another(bench, "timed")
+    timed.worker.cost = 11.0
+    timed.go(seconds=1000.0)
+    both = min(len(proposals(bench)), len(proposals(timed)))
+    assert both == 7
+    assert proposals(timed)[:both] == proposals(bench)[:both]
+
+
+def test_with_a_budget_scores_do_not_steer(bench: Bench) -> None:
+    bench.worker.cost = 5.0
+    bench.go(seconds=400.0, trials=14)
+    timed = another(bench, "timed")
+    timed.worker.cost = 6.0
+    timed.worker.right = lambda recipe: 40 + digest(recipe) % 100
+    timed.worker.fail = {4: errors.ResourceError("no")}
+    timed.go(seconds=400.0, trials=14)
+    assert len(proposals(bench)) == 12
+    assert proposals(timed) == proposals(bench)
+
+
+def test_replay_after_every_prefix_goes_on_identically(bench: Bench) -> None:
+    bench.worker.fail = {3: errors.OutOfMemoryError("too large")}
+    whole = bench.go(trials=12, decision=decision(race=0.3))
+    for count in (0, 3, 4, 11, 12):
+        later = another(bench, f"after-{count}")
+        (later.folder / "run").mkdir()
+        (bench.folder / "run" / "trials").rename(later.folder / "run" / "trials")
+        later.ledger = bench.ledger.prefix(count)
+        later.worker.fail = bench.worker.fail
+        record = later.go(trials=12, decision=decision(race=0.3))
+        assert [strip(t) for t in later.ledger.trials()] == [
+            strip(t) for t in bench.ledger.trials()
+        ]
+        assert len(later.worker.specs) == 12 - count
+        assert record.best.number == whole.best.number
+        (later.folder / "run" / "trials").rename(bench.folder / "run" / "trials")
+
+
+def strip(trial: Trial) -> Any:
+    return trial.number, trial.origin, trial.recipe, trial.hyperparameters, trial.status, trial.seed
+
+
+def test_another_searchs_ledger_is_refused(bench: Bench) -> None:
+    bench.go(trials=4)
+    with pytest.raises(errors.RunFolderError, match="Trial 2"):
+        bench.go(trials=4, seed=8)
+    with pytest.raises(errors.RunFolderError, match="Trial 1"):
+        bench.go(trials=4, decision=decision(boundary=2))
+
+
+# ---- seeds ----
+
+
+def test_seed_zero_works_and_neighbours_share_nothing(bench: Bench) -> None:
+    drawn = []
+    for seed in (0, 1, 2, 5):
+        one = another(bench, f"seed-{seed}")
+        one.go(trials=8, seed=seed)
+        rates = {p["learning_rate"] for p in proposals(one)}
+        seeds = {s["seed"] for s in one.worker.specs}
+        assert 0 not in seeds
+        assert len(rates) == 6
+        assert len(seeds) == 8
+        drawn.append(rates | seeds)
+    assert all(not a & b for i, a in enumerate(drawn) for b in drawn[:i])
+    again = another(bench, "again")
+    again.go(trials=8, seed=0)
+    assert {p["learning_rate"] for p in proposals(again)} <= drawn[0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1000))
+def test_seeds_are_positive_and_spread(seed: int, number: int) -> None:
+    drawn = planning.seed_of(seed, 2, number)
+    assert 0 < drawn < 2**31
+    assert drawn != planning.seed_of(seed + 1, 2, number)
+    assert drawn != planning.seed_of(seed, 1, number)
+
+
+# ---- failures ----
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.OutOfMemoryError("too much memory"),
+        errors.DeadlineError("too slow"),
+        errors.ResourceError("the loss is not finite"),
+        errors.WorkerError("died of signal 11"),
+    ],
+)
+def test_expected_errors_fail_one_trial(bench: Bench, error: errors.AutotlError) -> None:
+    bench.worker.fail = {2: error}
+    record = bench.go(trials=5)
+    trials = bench.ledger.trials()
+    assert (record.trials, record.failed, record.comparable) == (5, 1, 4)
+    assert (trials[2].status, trials[2].result) == ("failed", None)
+    assert error.message in (trials[2].failure or "")
+    assert len(bench.worker.specs) == 5
+    assert not (bench.folder / "run/trials/002").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [errors.InternalError("NameError: x"), errors.PluginError("bad"), NameError("x")]
+)
+def test_our_own_faults_surface(bench: Bench, error: Exception) -> None:
+    bench.worker.fail = {2: error}
+    with pytest.raises(type(error)):
+        bench.go(trials=5)
+    assert sorted(bench.ledger.ended) == [0, 1]
+    assert bench.ledger.starts(2) == 1
+
+
+def test_figures_that_are_not_finite_fail_the_trial(bench: Bench) -> None:
+    bench.worker.loss = lambda recipe: math.nan if recipe.boundary == 3 else 1.0
+    record = bench.go(trials=2)
+    assert record.best.number == 0
+    assert "not finite" in (bench.ledger.trials()[1].failure or "")
+
+
+def test_all_failed_is_an_error_with_the_causes(bench: Bench) -> None:
+    bench.worker.fail = {n: errors.OutOfMemoryError(f"cause {n}") for n in range(99)}
+    with pytest.raises(errors.SearchError) as caught:
+        bench.go(trials=2)
+    assert "cause 0" in str(caught.value)
+    assert "cause 1" in str(caught.value)
+    hopeless = another(bench, "hopeless")
+    hopeless.worker.fail = bench.worker.fail
+    with pytest.raises(errors.SearchError):
+        hopeless.go(trials=50)
+    assert len(hopeless.worker.specs) == 4
+
+
+def test_a_failed_probe_leaves_the_others(bench: Bench) -> None:
+    bench.worker.fail = {0: errors.WorkerError("died")}
+    record = bench.go(trials=3)
+    assert record.probe.status == "failed"
+    assert record.best.number in (1, 2)
+    assert bench.worker.specs[1]["probe"] is None
+
+
+def test_a_trial_that_ended_the_program_twice_is_given_up(bench: Bench) -> None:
+    bench.ledger.begun = {1: 2}
+    record = bench.go(trials=3)
+    trials = bench.ledger.trials()
+    assert trials[1].status == "failed"
+    assert "started 2 times" in (trials[1].failure or "")
+    assert record.failed == 1
+    assert len(bench.worker.specs) == 2
+
+
+def test_a_trial_that_ended_the_program_once_is_run_again(bench: Bench) -> None:
+    left = bench.folder / "run/trials/001"
+    left.mkdir(parents=True)
+    (left / "half").write_text("torn")
+    bench.ledger.begun = {1: 1}
+    assert bench.go(trials=2).failed == 0
+    assert bench.ledger.begun[1] == 2
+    assert not (left / "half").exists()
+
+
+def test_an_interrupt_goes_through(bench: Bench) -> None:
+    bench.worker.fail = {1: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(trials=3)
+    assert bench.ledger.starts(1) == 1
+
+
+# ---- the budget ----
+
+
+@pytest.mark.parametrize("seconds", [30.0, 120.0, 600.0])
+@pytest.mark.parametrize("cost", [6.0, 70.0])
+def test_the_budget_is_kept_with_the_reserve(bench: Bench, seconds: float, cost: float) -> None:
+    bench.worker.cost = cost
+    record = bench.go(seconds=seconds, decision=decision(race=0.3))
+    rows = planning.Rows(train=TRAIN, validation=VALIDATION, test=262)
+    reserve = planning.reserve(SPEED, rows, seconds)
+    assert bench.clock.now <= seconds - min(reserve, seconds / 3) + 1e-6
+    assert record.trials >= 1
+    assert all(s["deadline"] is not None for s in bench.worker.specs)
+    hard = zip(bench.worker.specs, bench.worker.deadlines, strict=True)
+    assert all(kill > spec["deadline"] for spec, kill in hard)
+
+
+def test_no_trial_begins_below_its_share(bench: Bench) -> None:
+    bench.worker.cost = 40.0
+    bench.go(seconds=200.0)
+    for spec in bench.worker.specs[2:]:
+        recipe = from_json(Recipe, spec["recipe"])
+        cost = planning.estimate(
+            recipe, SPEED, planning.Rows(train=TRAIN, validation=VALIDATION, test=262), stored=True
+        )
+        assert spec["deadline"] >= planning.LEAST_SHARE * cost.total * planning.RATIO[0]
+
+
+def test_a_small_budget_stops_after_the_probe(bench: Bench) -> None:
+    bench.worker.cost = 5.0
+    record = bench.go(seconds=12.0)
+    assert (record.trials, record.best.number) == (1, 0)
+    assert "budget" in record.stopped
+    assert any("one epoch" in note for note in record.notes)
+
+
+def test_nothing_left_at_the_start_is_an_error(bench: Bench) -> None:
+    with pytest.raises(errors.ResourceError, match="used up"):
+        bench.go(seconds=-1.0)
+    assert not bench.worker.specs
+
+
+def test_a_skipped_runner_up_is_skipped_on_resume(bench: Bench) -> None:
+    slow = replace(SPEED, train=0.02)
+    given = {"decision": decision(race=0.2), "measurements": measurements(speed=slow)}
+    bench.worker.cost = 10.0
+    record = bench.go(seconds=200.0, **given)
+    numbers = sorted(bench.ledger.ended)
+    assert 2 not in numbers
+    assert 3 in numbers
+    assert any("runner-up" in note for note in record.notes)
+    bench.clock.now = 0.0
+    bench.go(seconds=900.0, trials=len(numbers), **given)
+    assert sorted(bench.ledger.ended) == numbers
+
+
+def test_a_killed_trial_gets_a_deadline_again_on_resume(bench: Bench) -> None:
+    bench.ledger.begun = {1: 1}
+    bench.go(seconds=300.0, trials=2)
+    assert all(spec["deadline"] <= 300.0 for spec in bench.worker.specs)
+
+
+def test_trials_and_budget_whichever_is_first(bench: Bench) -> None:
+    bench.worker.cost = 10.0
+    assert bench.go(seconds=900.0, trials=4).trials == 4
+
+
+def test_it_stops_when_nothing_is_wrong_any_more(bench: Bench) -> None:
+    bench.worker.right = lambda recipe: VALIDATION
+    assert bench.go(seconds=900.0).trials == 2
+
+
+def test_it_stops_without_improvement_when_only_the_clock_limits(bench: Bench) -> None:
+    bench.worker.right = lambda recipe: 200
+    bench.worker.cost = 1.0
+    record = bench.go(seconds=9000.0)
+    assert record.trials == selection_patience() + 1
+    assert "no improvement" in record.stopped
+
+
+def selection_patience() -> int:
+    from autotl.search.runner import PATIENCE
+
+    return PATIENCE
+
+
+# ---- planning ----
+
+
+def rows() -> planning.Rows:
+    return planning.Rows(train=1000, validation=250, test=250)
+
+
+def test_estimate_known_answer() -> None:
+    recipe = replace(
+        default("partial-freeze", measurements()),
+        numbers=Numbers(epochs=5, augment="flip", views=2),
+    )
+    cost = planning.estimate(recipe, SPEED, rows())
+    assert cost.store == pytest.approx(2250 * 0.002 * 0.4)
+    assert cost.epoch == pytest.approx(1000 * (0.01 * 0.6 + 2e-5) + 250 * 0.002 * 0.6)
+    assert cost.total == pytest.approx(2.0 + cost.store + 5 * cost.epoch)
+    assert planning.estimate(recipe, SPEED, rows(), stored=True).store == 0
+
+
+def test_earlier_trials_correct_the_estimate() -> None:
+    recipe = default("partial-freeze", measurements())
+    cost = planning.estimate(recipe, SPEED, rows())
+    done = finished(1, 0.9, recipe=recipe, seconds=2 * cost.total, epochs=recipe.numbers.epochs)
+    now, factor = planning.corrected(recipe, SPEED, rows(), [done])
+    assert factor == pytest.approx(2.0)
+    assert now.store == 0
+    _, untouched = planning.corrected(recipe, SPEED, rows(), [])
+    assert untouched == 1.0
+
+
+@given(
+    st.floats(0.1, 1e4), st.floats(0, 1e4), st.sampled_from(["default", "runner-up", "proposal"])
+)
+def test_an_allowance_never_touches_the_reserve(left: float, total: float, origin: str) -> None:
+    cost = planning.Estimate(fixed=1.0, store=1.0, epoch=total / 5, epochs=5)
+    step = planning.Step(number=1, origin=origin, recipe=default("scratch", measurements()))
+    given_ = planning.allowance(step, cost, 1.0, left=left, reserve=20.0)
+    assert given_ is None or planning.MINIMUM <= given_ <= left - 20.0
+    if given_ is not None and origin != "default":
+        assert given_ >= planning.LEAST_SHARE * cost.total
+
+
+# ---- space ----
+
+
+@pytest.mark.parametrize(
+    "strategy", ["feature-extraction", "partial-freeze", "full-fine-tune", "scratch"]
+)
+def test_defaults_are_the_default_recipe(strategy: Any) -> None:
+    base = default(strategy, measurements())
+    dimensions = space(base, stages=6, orientation_matters=False)
+    assert recipe_of(base, defaults(dimensions)) == base
+    for one in dimensions:
+        assert one.default in one.values or one.low <= one.default <= one.high
+        assert len(set(one.values)) == len(one.values)
+
+
+@given(st.data())
+def test_every_point_is_a_recipe_within_the_backbone(data: st.DataObject) -> None:
+    strategy = data.draw(st.sampled_from(["feature-extraction", "partial-freeze", "scratch"]))
+    tap = data.draw(st.integers(2, 6))
+    boundary = data.draw(st.integers(1, tap - 1))
+    matters = data.draw(st.booleans())
+    facts = measurements(tap=tap, boundary=boundary, orientation_matters=matters)
+    base = default(strategy, facts)
+    values: dict[str, Any] = {}
+    for one in space(base, stages=6, orientation_matters=matters):
+        if is_active(one, values):
+            drawn = st.sampled_from(one.values) if one.values else st.floats(one.low, one.high)
+            values[one.name] = data.draw(drawn)
+    recipe = recipe_of(base, values)
+    if strategy == "partial-freeze":
+        assert 1 <= recipe.boundary < min(recipe.taps)
+    if strategy == "feature-extraction":
+        assert recipe.boundary == max(recipe.taps) <= 6
+    if matters:
+        assert "flip" not in recipe.numbers.augment
+    assert list(recipe.taps) == sorted(set(recipe.taps))
+
+
+def test_conditional_values_are_only_proposed_where_active(bench: Bench) -> None:
+    bench.go(trials=9, seed=6, decision=decision(strategy="feature-extraction", boundary=6))
+    drawn = proposals(bench)
+    assert {p["solver"] for p in drawn} == {"gradient", "logistic-regression"}
+    for values in drawn:
+        assert ("learning_rate" in values) == (values["solver"] == "gradient")
+        assert ("views" in values) == (values.get("augment", "none") != "none")
+
+
+def test_an_exhausted_space_ends_the_search(oracle: Worker) -> None:
+    spec = first_spec() | {
+        "space": [{"name": "dropout", "default": 0.0, "values": [0.0, 0.2]}],
+        "known": [{"values": {"dropout": d}, "score": 0.5} for d in (0.0, 0.2)],
+    }
+    assert oracle.call("autotl.search.proposals:propose", spec) == {"values": None}
+
+
+# ---- selection ----
+
+
+def finished(number: int, accuracy: float, **changes: Any) -> Trial:
+    given_ = {"seconds": 10.0, "loss": 0.5, "epochs": 5} | changes
+    file = FileRef(path=f"{number}", sha256="0", size=1)
+    return Trial(
+        number=number,
+        origin="proposal",
+        recipe=given_.get("recipe", default("scratch", measurements())),
+        hyperparameters={},
+        status="finished",
+        seconds=given_["seconds"],
+        result=TrialResult(
+            metrics={"accuracy": accuracy, "log-loss": given_["loss"]},
+            epochs=given_["epochs"],
+            seconds=given_["seconds"],
+            weights=file,
+            predictions=file,
+            stopped="epochs",
+        ),
+    )
+
+
+def test_ties_within_one_example_go_to_the_lower_log_loss() -> None:
+    trials = [
+        finished(0, 0.90, loss=0.1),
+        finished(1, 0.95, loss=0.4),
+        finished(2, 0.949, loss=0.3),
+        finished(3, 0.9479, loss=0.2),
+    ]
+    assert [t.number for t in selection.ranked(trials, "accuracy", 1000)] == [2, 1, 3, 0]
+    assert selection.ranked(trials, "log-loss", 1000)[0].number == 0
+
+
+def test_equal_log_loss_goes_to_the_faster() -> None:
+    trials = [finished(1, 0.9, seconds=9.0), finished(2, 0.9, seconds=8.0)]
+    assert selection.ranked(trials, "accuracy", 1000)[0].number == 2
+
+
+def test_a_failed_trial_is_never_selected() -> None:
+    failed = replace(finished(1, 1.0), result=None, status="failed", failure="x")
+    assert selection.ranked([failed], "accuracy", 300) == []
+    assert selection.best([failed], "accuracy", np.zeros(300, int), lambda t: 1 / 0) is None
+
+
+def answers(labels: np.ndarray, wrong: list[int], classes: int = 3) -> np.ndarray:
+    told = labels.copy()
+    told[wrong] = (told[wrong] + 1) % classes
+    return np.eye(classes, dtype=np.float32)[told] * 4
+
+
+def test_few_rows_need_more_than_one_standard_error() -> None:
+    labels = np.arange(100) % 3
+    predictions = {
+        0: answers(labels, list(range(10))),
+        1: answers(labels, [*range(5, 10), *range(20, 24)]),  # 5 mended, 4 spoilt
+        2: answers(labels, list(range(5))),  # 5 mended, none spoilt
+    }
+    trials = [finished(0, 0.90), finished(1, 0.91, loss=0.1), finished(2, 0.95)]
+    read = lambda t: predictions[t.number]  # noqa: E731
+    assert selection.best(trials[:2], "accuracy", labels, read).number == 0
+    assert selection.best(trials, "accuracy", labels, read).number == 2
+    assert selection.eligible(trials, "accuracy", labels, read) == [trials[2]]
+
+
+def test_paired_error_of_accuracy_is_that_of_a_mean() -> None:
+    labels = np.arange(90) % 3
+    one, two = answers(labels, [1, 2, 3]), answers(labels, [3, 4, 5, 6, 7, 8])
+    difference, error = selection.paired_difference(one, two, labels, "accuracy")
+    each = (one.argmax(1) == labels).astype(float) - (two.argmax(1) == labels)
+    assert difference == pytest.approx(each.mean())
+    assert error == pytest.approx(each.std(ddof=1) / math.sqrt(90))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6))
+def test_metrics_agree_with_scikit_learn(seed: int) -> None:
+    from sklearn import metrics
+
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 4, 40)
+    logits = draw.normal(size=(40, 4)).astype(np.float32)
+    told, value = logits.argmax(1), selection.metric_value
+    assert value(logits, labels, "accuracy") == pytest.approx((told == labels).mean())
+    assert value(logits, labels, "macro-f1") == pytest.approx(
+        metrics.f1_score(labels, told, average="macro")
+    )
+    recalls = metrics.recall_score(
+        labels, told, labels=np.unique(labels), average="macro", zero_division=0
+    )
+    assert value(logits, labels, "balanced-accuracy") == pytest.approx(recalls)
+    shifted = np.exp(logits.astype(float))
+    shares = shifted / shifted.sum(1, keepdims=True)
+    assert value(logits, labels, "log-loss") == pytest.approx(
+        metrics.log_loss(labels, shares, labels=range(4)), rel=1e-5
+    )
+
+
+@given(st.lists(st.tuples(st.integers(180, 200), st.integers(1, 30)), min_size=1, max_size=25))
+def test_what_is_selected_later_was_always_kept(drawn: list[tuple[int, int]]) -> None:
+    trials: list[Trial] = []
+    on_disk: set[int] = set()
+    for number, (right, loss) in enumerate(drawn):
+        trials.append(finished(number, right / 200, loss=loss / 10))
+        on_disk.add(number)
+        on_disk &= selection.kept(trials, "accuracy", 200)
+        assert len(on_disk) <= 5
+        assert selection.ranked(trials, "accuracy", 200)[0].number in on_disk
+    assert 0 in on_disk
+
+
+def test_only_the_best_weights_and_the_probes_stay(bench: Bench) -> None:
+    record = bench.go(trials=9)
+    left = {int(p.parent.name) for p in (bench.folder / "run/trials").glob("*/weights.npz")}
+    assert {0, record.best.number} <= left
+    assert len(left) <= 5
+    assert len(list((bench.folder / "run/trials").glob("*/validation.npy"))) == 9
+
+
+def test_few_validation_rows_keep_the_probe(tmp_path: Path, oracle: Worker) -> None:
+    bench = Bench(tmp_path, oracle, validation=60)
+    bench.worker.right = lambda recipe: 50 if recipe.strategy == "feature-extraction" else 51
+    record = bench.go(trials=3)
+    assert record.best.number == 0
+    assert any("one standard error" in note for note in record.notes)
+    assert any("best of 3 trials" in note for note in record.notes)
+
+
+# ---- side effects ----
+
+
+def test_tensorboard_scalars_without_tensorflow(bench: Bench) -> None:
+    bench.go(trials=2, tensorboard=True)
+    files = sorted((bench.folder / "run/tensorboard").glob("*/events.out.tfevents.*"))
+    assert [f.parent.name for f in files] == ["000-feature-extraction", "001-partial-freeze"]
+    found = events(files[1])
+    assert [event.step for event in found] == [0, 1, 2, 20]
+    assert found[1].summary.value[0].tag == "loss"
+    assert found[1].summary.value[0].simple_value == 2.0
+    tags = {value.tag for value in found[3].summary.value}
+    assert "validation/accuracy" in tags
+
+
+def events(path: Path) -> list[Any]:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    content, found = path.read_bytes(), []
+    while content:
+        size = struct.unpack("<Q", content[:8])[0]
+        found.append(Event.FromString(content[12 : 12 + size]))
+        content = content[16 + size :]
+    return found
+
+
+def test_the_parent_imports_neither_keras_nor_keras_tuner() -> None:
+    code = (
+        "import sys; import autotl.search, autotl.search.scalars, autotl.evaluate;"
+        "print([m for m in ('keras', 'tensorflow', 'keras_tuner', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_heads_differ_only_in_what_was_proposed() -> None:
+    base = default("full-fine-tune", measurements())
+    assert recipe_of(base, {"dropout": 0.4}).head == Head(
+        solver="gradient", dropout=0.4, l2=base.head.l2
+    )
+    with pytest.raises(KeyError):
+        recipe_of(base, {"unheard-of": 1})
