@@ -314,7 +314,8 @@ class Speed:
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
     """Everything that the decision reads. `tap` is the proposed tap (stage number, 1-based),
-    `boundary` the proposed k for partial freeze (0 where there is none)."""
+    `boundary` the proposed k for partial freeze (0 where there is none), `weights` the SHA-256 of
+    the pretrained weights."""
 
     backbone: str
     input_size: int
@@ -330,6 +331,7 @@ class Measurements:
     orientation_matters: bool
     speed: Speed
     seconds: float
+    weights: str | None = None
 
 
 # ---- decide ----

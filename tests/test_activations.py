@@ -75,9 +75,7 @@ def test_nothing_is_left_when_filling_fails(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_large_files_are_checked_in_pieces(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_files_are_checked_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "WHOLE", 400)
     monkeypatch.setattr(store, "CHUNK", 100)
     with store.holding():
@@ -91,9 +89,7 @@ def test_large_files_are_checked_in_pieces(
     assert store.find(folder, KEY) is None
 
 
-def test_the_least_recently_used_goes_first(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_recently_used_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOTL_CACHE_GB", "0.00001")
     with store.holding():
         for age, key in ((30, KEY), (20, OTHER)):

@@ -76,7 +76,7 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
         (["fit"], 2, "DATA"),
         (["nonsense"], 2, "nonsense"),
         (["resume", "no-such-run"], 2, "no-such-run"),
-        (["predict", "no-such-model.onnx", "x.png"], 2, "no-such-model.onnx"),
+        (["predict", "no-such-model.onnx", str(ROOT)], 2, "no-such-model.onnx"),
         (["fit", "digits", "--budget", "1s"], 5, "budget"),
     ],
 )

@@ -571,8 +571,8 @@ def test_nothing_left_at_the_start_is_an_error(bench: Bench) -> None:
 
 
 def test_a_skipped_runner_up_is_skipped_on_resume(bench: Bench) -> None:
-    slow = replace(SPEED, train=0.02)
-    given = {"decision": decision(race=0.2), "measurements": measurements(speed=slow)}
+    slow = replace(SPEED, train=0.05)
+    given = {"decision": decision(race=0.1), "measurements": measurements(speed=slow)}
     bench.worker.cost = 10.0
     record = bench.go(seconds=200.0, **given)
     numbers = sorted(bench.ledger.ended)
@@ -777,6 +777,14 @@ def test_few_rows_need_more_than_one_standard_error() -> None:
     assert selection.eligible(trials, "accuracy", labels, read) == [trials[2]]
 
 
+def test_one_example_more_is_never_clearly_better() -> None:
+    for rows in range(10, 200, 7):
+        labels = np.arange(rows) % 3
+        one, two = answers(labels, [3]), answers(labels, [3, 4])
+        assert not selection.clearly_better(one, two, labels, "accuracy")
+        assert not selection.clearly_better(one, one, labels, "macro-f1")
+
+
 def test_paired_error_of_accuracy_is_that_of_a_mean() -> None:
     labels = np.arange(90) % 3
     one, two = answers(labels, [1, 2, 3]), answers(labels, [3, 4, 5, 6, 7, 8])
@@ -848,7 +856,8 @@ def test_tensorboard_scalars_without_tensorflow(bench: Bench) -> None:
     files = sorted((bench.folder / "run/tensorboard").glob("*/events.out.tfevents.*"))
     assert [f.parent.name for f in files] == ["000-feature-extraction", "001-partial-freeze"]
     found = events(files[1])
-    assert [event.step for event in found] == [0, 1, 2, 20]
+    epochs = bench.ledger.trials()[1].recipe.numbers.epochs
+    assert [event.step for event in found] == [0, 1, 2, epochs]
     assert found[1].summary.value[0].tag == "loss"
     assert found[1].summary.value[0].simple_value == 2.0
     tags = {value.tag for value in found[3].summary.value}

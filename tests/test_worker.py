@@ -155,6 +155,7 @@ def test_a_crash_is_reported_with_its_signal_and_stack(works):
 def test_a_worker_that_died_between_calls_is_replaced(works):
     works.call("worker_faults:echo", {})
     os.kill(works.pid, signal.SIGKILL)
+    assert gone(works.pid)
     assert works.call("worker_faults:echo", {"a": 1}) == {"a": 1}
 
 

@@ -1,4 +1,4 @@
-"""A three-stage network and a data set of coloured noise, for tests of the store and of training."""
+"""A three-stage network and a data set of coloured noise, for tests of store and training."""
 
 from __future__ import annotations
 

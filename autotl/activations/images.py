@@ -134,7 +134,8 @@ def _fill(
         return None
 
     failed: dict[int, str] = {}
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    workers = len(os.sched_getaffinity(0))
+    with pixels.pillow_warnings_ignored(), ThreadPoolExecutor(workers) as threads:
         tasks = {threads.submit(one, position): position for position in range(len(rows))}
         for done, task in enumerate(as_completed(tasks), start=1):
             reason = task.result()

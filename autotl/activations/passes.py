@@ -178,7 +178,8 @@ def _convert(
     first = model.prepare(read(0, 1), located.preprocessing)
     expected, found = _keras_forward(outputs)(first), _onnx_forward(path, names)(first)
     for name, one, other in zip(names, expected, found, strict=True):
-        difference = float(np.max(np.abs(one - other))) / (float(one.std()) + 1e-6)
+        spread = max(float(one.std()), 0.01 * float(np.abs(one).max()), 1e-6)
+        difference = float(np.max(np.abs(one - other))) / spread
         if not difference <= AGREEMENT:
             path.unlink()
             raise InternalError(

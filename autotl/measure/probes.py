@@ -1,13 +1,12 @@
 """Linear and nearest-neighbour probes on pooled stage outputs: NumPy and closed forms only.
 
 A probe asks how much of the classes a stage already tells apart. The linear one is ridge
-regression on one-hot targets: one eigendecomposition a stage gives the cross-validated
-predictions of every strength exactly, because the residuals E of the rows B of a fold, had they
-not been fitted, are (I - H_BB)^-1 E_B with H the hat matrix of the fit to all rows.
+regression on one-hot targets; a fold's scatter matrix is made once for every strength.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from autotl.records import CurvePoint
 
 FOLDS = 5
 NEIGHBOURS = 5
-STRENGTHS = tuple(10.0**power for power in np.arange(-4.0, 2.5, 0.5))
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge strengths tried, in units of the mean eigenvalue of the features' scatter matrix."""
 CURVE = (0.25, 0.5)
 """Shares of the training rows at which the learning curve is measured, besides all of them."""
@@ -31,7 +30,8 @@ Matrix = NDArray[np.float64]
 @dataclass(frozen=True, kw_only=True)
 class Linear:
     """A cross-validated linear probe: accuracy 0..1, the strength chosen (absolute), and which
-    rows (n,) were right when their fold was left out."""
+    rows (n,) were right when their fold was left out.
+    """
 
     accuracy: float
     strength: float
@@ -66,16 +66,16 @@ def linear(features: Floats, labels: Labels, classes: int, fold: NDArray[np.int6
     with the least squared error of left-out rows is taken: a smoother judge than accuracy,
     hence less flattered by the choice.
     """
-    targets = one_hot(labels, classes)
-    left, power = _spectrum(standardise(features))
-    best = (np.inf, 0.0, targets)
-    for strength in _strengths(power):
-        predicted = _left_out(left, power / (power + strength), targets, fold)
-        error = float(((predicted - targets) ** 2).sum())
-        if error < best[0]:
-            best = (error, strength, predicted)
-    right = best[2].argmax(axis=1) == labels
-    return Linear(accuracy=float(right.mean()), strength=best[1], right=right)
+    targets, z = one_hot(labels, classes), standardise(features)
+    strengths = _strengths(z)
+    predicted = np.empty((len(strengths), *targets.shape))
+    for number in np.unique(fold):
+        out = fold == number
+        predicted[:, out] = _paths(z[~out], targets[~out], z[out], strengths)
+    errors = ((predicted - targets) ** 2).sum(axis=(1, 2))
+    best = int(errors.argmin())
+    right = predicted[best].argmax(axis=1) == labels
+    return Linear(accuracy=float(right.mean()), strength=strengths[best], right=right)
 
 
 def neighbours(
@@ -99,12 +99,18 @@ def neighbours(
 
 
 def curve(
-    features: Floats, labels: Labels, classes: int, fold: NDArray[np.int64], *, seed: int
+    features: Floats,
+    labels: Labels,
+    classes: int,
+    fold: NDArray[np.int64],
+    whole: Linear,
+    *,
+    seed: int,
 ) -> tuple[CurvePoint, ...]:
     """The linear probe's learning curve: trained on a quarter, a half and all of the other folds.
 
-    Each point is judged on every left-out row, and chooses its strength by cross-validation
-    inside what it is trained on; `examples` is the number of rows trained on.
+    Each point is judged on every left-out row, with the strength of `whole` (the probe of all
+    rows) scaled to the number trained on; `examples` is the number of rows trained on.
     """
     order = interleaved(labels, seed=seed)
     points = []
@@ -114,27 +120,21 @@ def curve(
             rest = order[fold[order] != number]
             rows = rest[: max(round(share * len(rest)), 2)]
             out = np.flatnonzero(fold == number)
-            predicted = fit_predict(features[rows], labels[rows], classes, features[out], seed=seed)
+            strength = whole.strength * len(rows) / len(labels)
+            predicted = predict(features[rows], labels[rows], classes, features[out], strength)
             right += int((predicted == labels[out]).sum())
             used += len(rows)
         points.append(CurvePoint(examples=round(used / FOLDS), accuracy=right / len(labels)))
-    whole = linear(features, labels, classes, fold)
     used = round(len(labels) * (FOLDS - 1) / FOLDS)
     return (*points, CurvePoint(examples=used, accuracy=whole.accuracy))
-
-
-def fit_predict(
-    features: Floats, labels: Labels, classes: int, others: Floats, *, seed: int
-) -> NDArray[np.int64]:
-    """Labels (m,) of `others` (m, d) by the linear probe fitted to `features` (n, d)."""
-    strength = linear(features, labels, classes, fold_numbers(labels, seed=seed)).strength
-    return predict(features, labels, classes, others, strength)
 
 
 def predict(
     features: Floats, labels: Labels, classes: int, others: Floats, strength: float
 ) -> NDArray[np.int64]:
-    """As `fit_predict`, with a given absolute strength."""
+    """Labels (m,) of `others` (m, d) by the linear probe of an absolute strength fitted to
+    `features` (n, d).
+    """
     mean = np.asarray(features, np.float64).mean(axis=0)
     z = standardise(features)
     deviation = np.asarray(features, np.float64).std(axis=0)
@@ -163,13 +163,13 @@ def mirror_drop(
     labels: Labels,
     classes: int,
     fold: NDArray[np.int64],
+    strength: float,
 ) -> tuple[float, float]:
-    """Accuracy of the linear probe on the sample's `rows` as they are, and on their mirror images.
+    """Accuracy of the linear probe of that strength on the sample's `rows` as they are, and on their mirror images.
 
     `features` (n, d) and `labels` (n,) are of the sample, `mirrored` (len(rows), d) of the
     mirrored rows. Each row is judged by the probe that did not see its fold.
     """
-    strength = linear(features, labels, classes, fold).strength
     plain = turned = 0
     for number in np.unique(fold):
         out = np.flatnonzero(fold[rows] == number)
@@ -187,31 +187,27 @@ def one_hot(labels: Labels, classes: int) -> Matrix:
     return np.asarray(np.eye(classes)[np.asarray(labels)])
 
 
-def _spectrum(centred: Matrix) -> tuple[Matrix, Matrix]:
-    """Left singular vectors (n, r) and squared singular values (r,) of (n, d), without zeros."""
-    n, d = centred.shape
-    if d <= n:
-        power, right = np.linalg.eigh(centred.T @ centred)
+def _strengths(z: Matrix) -> list[float]:
+    """Absolute strengths: `STRENGTHS` times the mean eigenvalue of `z`'s scatter matrix."""
+    scale = float((z**2).sum()) / max(min(z.shape), 1)
+    return [share * (scale or 1.0) for share in STRENGTHS]
+
+
+def _paths(z: Matrix, targets: Matrix, others: Matrix, strengths: Sequence[float]) -> Matrix:
+    """Predictions (strengths, m, classes) for `others` (m, d) by ridge fits to `z` (n, d).
+
+    The smaller of both systems is solved, made once for every strength.
+    """
+    from scipy.linalg import solve as solve_positive
+
+    centre, mean = z.mean(axis=0), targets.mean(axis=0)
+    a, b, t = z - centre, others - centre, targets - mean
+    if a.shape[1] <= len(a):
+        scatter, left, right = a.T @ a, b, a.T @ t
     else:
-        power, right = np.linalg.eigh(centred @ centred.T)
-    kept = power > max(n, d) * np.finfo(np.float64).eps * max(float(power.max(initial=0.0)), 1e-300)
-    power, right = power[kept], right[:, kept]
-    return (centred @ right / np.sqrt(power) if d <= n else right), power
-
-
-def _strengths(power: Matrix) -> list[float]:
-    scale = float(power.mean()) if len(power) else 1.0
-    return [share * scale for share in STRENGTHS]
-
-
-def _left_out(left: Matrix, shrink: Matrix, targets: Matrix, fold: NDArray[np.int64]) -> Matrix:
-    """Predictions (n, classes) for each row by the fit to the other folds."""
-    mean = targets.mean(axis=0)
-    residual = targets - mean - (left * shrink) @ (left.T @ targets)
-    predicted = np.empty_like(targets)
-    for number in np.unique(fold):
-        out = np.flatnonzero(fold == number)
-        hat = (left[out] * shrink) @ left[out].T + 1.0 / len(targets)
-        system = np.eye(len(out)) - hat
-        predicted[out] = targets[out] - np.linalg.solve(system, residual[out])
-    return predicted
+        scatter, left, right = a @ a.T, b @ a.T, t
+    found = []
+    for strength in strengths:
+        system = scatter + strength * np.eye(len(scatter))
+        found.append(mean + left @ solve_positive(system, right, assume_a="pos"))
+    return np.stack(found)

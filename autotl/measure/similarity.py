@@ -36,7 +36,8 @@ Floats = NDArray[np.floating[Any]]
 @dataclass(frozen=True, kw_only=True)
 class Moments:
     """What enters one batch norm layer: per image and channel (images, channels) the mean and
-    mean square over positions; and what the layer remembers, (channels,) each."""
+    mean square over positions; and what the layer remembers, (channels,) each.
+    """
 
     mean: Floats
     square: Floats

@@ -21,7 +21,7 @@ def count(load: LoadRecord, split: SplitRecord, labels: Labels) -> Size:
     per_class = np.bincount(np.asarray(labels), minlength=len(load.classes))
     return Size(
         examples=load.examples,
-        train=split.train,
+        train=len(labels),
         classes=len(load.classes),
         per_class_least=int(per_class.min()),
         per_class_median=float(np.median(per_class)),

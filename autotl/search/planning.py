@@ -136,7 +136,7 @@ def reserve(speed: Speed, rows: Rows, budget: float) -> float:
     """Seconds to keep for evaluation and export: two models are written and predict the test
     rows, one is converted and passes its gate on validation rows. At most a third of `budget`.
     """
-    building = max(12.0, 8.0 * speed.fixed)
+    building = max(15.0, 10.0 * speed.fixed)
     passes = speed.forward * (3 * rows.test + 2 * min(rows.validation, 256))
     return min(building + passes, budget * LARGEST_RESERVE)
 

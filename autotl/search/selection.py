@@ -89,7 +89,7 @@ def clearly_better(
     """
     sign = -1.0 if metric == "log-loss" else 1.0
     difference, error = paired_difference(logits, base, labels, metric)
-    return sign * difference > error
+    return sign * difference > error * (1 + 1e-9)
 
 
 def paired_difference(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 Floats = NDArray[np.float32]
-STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths `C` (of scikit-learn) tried, in the order tried."""
 MIDDLE = 1e-2
 TOLERANCE = 1e-3

@@ -77,7 +77,7 @@ def _numbers(strategy: Strategy, measurements: Measurements) -> Numbers:
         return Numbers()
     if strategy == "partial-freeze":
         return Numbers(
-            epochs=epochs(train, least=6, most=20, steps=800, batch=32),
+            epochs=epochs(train, least=5, most=15, steps=500, batch=32),
             learning_rate=5e-4,
             weight_decay=1e-2,
             label_smoothing=0.1,

@@ -24,7 +24,7 @@ def run(spec: Mapping[str, Any], progress: Progress) -> Any:
     trial's folder), run_folder (to which the files' paths are relative), probe (path of a linear
     probe's weights, or None), deadline (seconds, or None).
 
-    Without a deadline the result is a function of the spec on one machine. Raises
+    Without a deadline, on a CPU, the result is a function of the spec on one machine. Raises
     `ResourceError` where the loss is not finite or the disk is full.
     """
     import keras
@@ -33,7 +33,8 @@ def run(spec: Mapping[str, Any], progress: Progress) -> Any:
     job = read(spec, progress)
     keras.utils.clear_session()
     keras.utils.set_random_seed(job.seed)
-    if job.deadline is None:
+    # determinism on a GPU makes some gradients (that of depthwise convolutions) raise errors
+    if job.deadline is None and not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     with activations.holding():
         net = model.build(job.located, pretrained=job.recipe.pretrained, seed=job.seed)

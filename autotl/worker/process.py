@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import IO, Any
 
@@ -133,17 +134,28 @@ def _start(
 
 def libraries_environment(threads: int | None) -> dict[str, str]:
     """What the libraries of the child must find in the environment before they are imported."""
-    path = os.environ.get("PYTHONPATH")
     found = {
-        "PYTHONPATH": os.pathsep.join([_ROOT, path] if path else [_ROOT]),
+        **_where_autotl_lies(),
         "PYTHONHASHSEED": "0",
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        # TensorFlow leaves oneDNN off on some processors where it halves a training step
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
     }
     if threads is not None:
         names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
         found |= dict.fromkeys(names, str(threads))
     return found
+
+
+def _where_autotl_lies() -> dict[str, str]:
+    """PYTHONPATH with our root, unless that is where packages are installed: there it is found
+    anyway, and ahead of the standard library packages could shadow its modules.
+    """
+    if _ROOT in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        return {}
+    path = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([_ROOT, path] if path else [_ROOT])}
 
 
 def search_path() -> list[str]:

@@ -1,0 +1,144 @@
+"""The choice itself."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+from autotl.decide import reasons, scenario
+from autotl.decide.coefficients import Coefficients, shipped, trainer_digest
+from autotl.decide.prediction import WIDTH, Forecast, forecasts, pair_deviation, possible
+from autotl.errors import PluginError, ResourceError, UsageError
+from autotl.records import Budget, Decision, Measurements, Strategy
+
+MOST_RACE = 0.4
+"""The runner-up's largest share of the budget, where both are as likely to be the better one."""
+
+Forecasts = dict[Strategy, Forecast]
+
+
+def decide(
+    measurements: Measurements,
+    budget: Budget,
+    *,
+    strategy: Strategy | None = None,
+    seconds_left: float | None = None,
+    coefficients: Coefficients | None = None,
+) -> Decision:
+    """Choose a strategy, or take the one that the user named and say what the engine would do.
+
+    `seconds_left` is what the budget still holds (None: all of `budget.seconds`). With a budget,
+    a strategy predicted to take longer cannot be chosen; without one the choice does not depend
+    on measured seconds. Raises `ResourceError` where the budget is too small for any strategy,
+    `PluginError` or `UsageError` where the named one is impossible, `InternalError` where the
+    coefficients are missing.
+    """
+    known, digest = (coefficients, "given") if coefficients else shipped()
+    found = forecasts(measurements, known)
+    left = seconds_left if seconds_left is not None else budget.seconds
+    outcome = _outcome(measurements, known, found, strategy, left)
+    chosen, stages = outcome.chosen, measurements.stages
+    boundary, taps = cut(chosen, measurements)
+    return Decision(
+        backbone=measurements.backbone,
+        input_size=measurements.input_size,
+        strategy=chosen,
+        engine=outcome.engine,
+        forced=outcome.forced,
+        boundary=boundary,
+        frozen=stages[:boundary],
+        taps=taps,
+        tap=tuple(stages[tap - 1] for tap in taps),
+        learning_rate=known.strategies[chosen].learning_rate,
+        runner_up=outcome.rival,
+        margin=_margin(found, chosen, outcome.rival),
+        race=outcome.race,
+        scenario=scenario.name(measurements, known.thresholds),
+        reasons=reasons.sentences(measurements, known, found, outcome),
+        predicted={name: one.shown for name, one in found.items()},
+        coefficients=digest,
+        provisional=known.provisional or not outcome.same_code,
+    )
+
+
+def _outcome(
+    measurements: Measurements,
+    known: Coefficients,
+    found: Forecasts,
+    strategy: Strategy | None,
+    left: float | None,
+) -> reasons.Outcome:
+    affordable = _affordable(found, left, forced=strategy is not None)
+    engine = _first(affordable or found)
+    chosen = _named(strategy, measurements) or engine
+    others = {name: one for name, one in affordable.items() if name != chosen}
+    rival = _first(others) if others else None
+    return reasons.Outcome(
+        chosen=chosen,
+        engine=engine,
+        forced=strategy is not None,
+        rival=rival,
+        race=0.0 if strategy or rival is None else _race(found, chosen, rival, known),
+        left=left,
+        affordable=tuple(affordable),
+        same_code=known.code == trainer_digest(),
+    )
+
+
+def _affordable(found: Forecasts, left: float | None, *, forced: bool) -> Forecasts:
+    if left is None:
+        return found
+    kept = {name: one for name, one in found.items() if one.shown.minutes * 60 <= left}
+    if not kept and not forced:
+        quickest = min(found, key=lambda name: found[name].shown.minutes)
+        raise ResourceError(
+            f"{max(left, 0.0):.0f} s of the budget are left, and the quickest strategy, "
+            f"{quickest}, would take {found[quickest].shown.minutes * 60:.0f} s.",
+            hint="Give a larger --budget.",
+        )
+    return kept
+
+
+def _first(found: Forecasts) -> Strategy:
+    """The highest prediction; of equal ones the more frozen."""
+    return max(found, key=lambda name: found[name].log_odds)
+
+
+def _named(strategy: Strategy | None, measurements: Measurements) -> Strategy | None:
+    if strategy is None or strategy in possible(measurements):
+        return strategy
+    if not measurements.pretrained:
+        raise PluginError(
+            f"{strategy} needs pretrained weights, and none of {measurements.backbone} are here.",
+            hint="Supply them with --weights FILE, or take --strategy scratch.",
+        )
+    raise UsageError(
+        f"{strategy} is impossible here: {measurements.backbone} has no boundary below its tap.",
+        hint="Take another --strategy or --backbone.",
+    )
+
+
+def _margin(found: Forecasts, chosen: Strategy, rival: Strategy | None) -> float:
+    if rival is None:
+        return 0.0
+    return found[chosen].shown.accuracy - found[rival].shown.accuracy
+
+
+def _race(found: Forecasts, chosen: Strategy, rival: Strategy, known: Coefficients) -> float:
+    """The runner-up's share: `MOST_RACE` on a tie, falling with the odds that it is the better."""
+    apart = found[chosen].log_odds - found[rival].log_odds
+    error = pair_deviation(chosen, rival, known)
+    if apart > WIDTH * error:
+        return 0.0
+    if error <= 0:
+        return MOST_RACE
+    return MOST_RACE * min(2 * NormalDist().cdf(-apart / error), 1.0)
+
+
+def cut(chosen: Strategy, measurements: Measurements) -> tuple[int, tuple[int, ...]]:
+    """Boundary and taps: the head alone reads the stage with the best probe, while whatever is
+    trained by gradient ends with the last stage.
+    """
+    if chosen == "feature-extraction":
+        return measurements.tap, (measurements.tap,)
+    last = (len(measurements.stages),)
+    return (measurements.boundary if chosen == "partial-freeze" else 0), last

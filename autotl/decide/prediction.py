@@ -1,0 +1,85 @@
+"""Predicted accuracy and minutes of each strategy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from autotl.decide.coefficients import Coefficients
+from autotl.decide.features import accuracy_of, best, features, odds, tapped
+from autotl.records import STRATEGIES, Measurements, Prediction, Strategy
+
+WIDTH = NormalDist().inv_cdf(0.975)
+"""Standard errors on either side of a 95 % interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Log odds of the predicted test accuracy, and the prediction as it is shown."""
+
+    log_odds: float
+    shown: Prediction
+
+
+def forecasts(measured: Measurements, known: Coefficients) -> dict[Strategy, Forecast]:
+    """What is predicted for each strategy that is possible, in the order of `STRATEGIES`."""
+    return {name: _forecast(name, measured, known) for name in possible(measured)}
+
+
+def possible(measured: Measurements) -> tuple[Strategy, ...]:
+    """Strategies that the weights and stages allow: only scratch without pretrained weights."""
+    if not measured.pretrained:
+        return ("scratch",)
+    return tuple(s for s in STRATEGIES if s != "partial-freeze" or measured.boundary > 0)
+
+
+def _forecast(strategy: Strategy, measured: Measurements, known: Coefficients) -> Forecast:
+    line = known.strategies[strategy]
+    centre = reference(strategy, measured) + line.intercept
+    for weight, value, scale in zip(line.weights, features(measured), known.features, strict=True):
+        if value is not None:
+            centre += weight * (value - scale.mean) / scale.deviation
+    half = WIDTH * line.deviation
+    shown = Prediction(
+        accuracy=accuracy_of(centre),
+        low=accuracy_of(centre - half),
+        high=accuracy_of(centre + half),
+        minutes=seconds(strategy, measured, known) / 60,
+    )
+    return Forecast(log_odds=centre, shown=shown)
+
+
+def reference(strategy: Strategy, measured: Measurements) -> float:
+    """Log odds of the probe that a strategy is predicted from: the pretrained one at the tap, for
+    scratch the best random one.
+    """
+    probe = best(measured, pretrained=False) if strategy == "scratch" else tapped(measured)
+    return 0.0 if probe is None else odds(probe.linear, probe.examples)
+
+
+def seconds(strategy: Strategy, measured: Measurements, known: Coefficients) -> float:
+    """Predicted seconds of one training by the default recipe on this machine."""
+    line, train = known.strategies[strategy], max(measured.size.train, 1)
+    held = min(max(train, line.examples[0]), line.examples[1])
+    passes = math.exp(line.passes[0] + line.passes[1] * math.log(held))
+    return fixed(strategy, measured) + passes * train * unit(strategy, measured)
+
+
+def fixed(strategy: Strategy, measured: Measurements) -> float:
+    """Seconds before the first step."""
+    return 0.0 if strategy == "feature-extraction" else measured.speed.fixed
+
+
+def unit(strategy: Strategy, measured: Measurements) -> float:
+    """Seconds of one example in what the strategy does over and over."""
+    speed = measured.speed
+    if strategy == "feature-extraction":
+        return speed.forward
+    k = measured.boundary if strategy == "partial-freeze" else 0
+    return speed.train * speed.share_above[k]
+
+
+def pair_deviation(a: Strategy, b: Strategy, known: Coefficients) -> float:
+    """Standard error, in log odds, of the predicted difference between two strategies."""
+    return known.pairs[" ".join(sorted((a, b)))]

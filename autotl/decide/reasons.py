@@ -1,0 +1,155 @@
+"""The decision's reasons: sentences with figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from autotl.decide import scenario
+from autotl.decide.coefficients import Coefficients
+from autotl.decide.features import best, per_class, tapped
+from autotl.decide.prediction import Forecast
+from autotl.records import Measurements, Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was decided, as far as the reasons tell of it. `left` is seconds of the budget."""
+
+    chosen: Strategy
+    engine: Strategy
+    forced: bool
+    rival: Strategy | None
+    race: float
+    left: float | None
+    affordable: tuple[Strategy, ...]
+    same_code: bool
+
+
+def sentences(
+    measured: Measurements,
+    known: Coefficients,
+    found: dict[Strategy, Forecast],
+    outcome: Outcome,
+) -> tuple[str, ...]:
+    """All that speaks for and against the choice, most telling first."""
+    return (
+        *_choice(found, outcome),
+        *_budget(found, outcome),
+        *_size(measured, known),
+        *_nearness(measured, known),
+        *_probes(measured),
+        *_table(measured, known, outcome),
+        *_impossible(measured),
+        *_caveats(measured, known, outcome),
+    )
+
+
+def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
+    if outcome.forced:
+        other = "the same" if outcome.engine == outcome.chosen else outcome.engine
+        yield f"{outcome.chosen} was asked for; the engine would have chosen {other}."
+    first = found[outcome.chosen].shown
+    sentence = f"{outcome.chosen} is predicted to reach {_percent(first.accuracy)} "
+    sentence += f"({_percent(first.low)} to {_percent(first.high)})"
+    if outcome.rival is None:
+        yield sentence + "; nothing else is possible."
+        return
+    second = found[outcome.rival].shown
+    yield sentence + f", {outcome.rival} {_percent(second.accuracy)}."
+    if outcome.race > 0:
+        yield (
+            f"The margin of {100 * (first.accuracy - second.accuracy):.1f} points lies within the "
+            f"interval, so {outcome.rival} gets {_percent(outcome.race)} of the budget and "
+            "validation settles it."
+        )
+
+
+def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
+    if outcome.left is None:
+        return
+    for name, one in found.items():
+        if name in outcome.affordable:
+            continue
+        spoken = "is given less" if name == outcome.chosen else "cannot be chosen"
+        yield (
+            f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
+            f"{outcome.left / 60:.1f} left."
+        )
+
+
+def _size(measured: Measurements, known: Coefficients) -> Iterator[str]:
+    lines = known.thresholds
+    amount = "much" if scenario.much(measured, lines) else "little"
+    yield (
+        f"{measured.size.train:,} training examples, {per_class(measured):.0f} a class, are "
+        f"{amount} data (the line is {lines.per_class:.0f} a class)."
+    )
+
+
+def _nearness(measured: Measurements, known: Coefficients) -> Iterator[str]:
+    similarity, lines = measured.similarity, known.thresholds
+    if similarity.value is None:
+        yield f"Similarity to the source domain was not measured: {similarity.reason}."
+        return
+    word = "near" if scenario.near(measured, lines) else "far"
+    yield (
+        f"Similarity to the source domain is {similarity.value:.2f} ({similarity.low:.2f} to "
+        f"{similarity.high:.2f}): {word} (the line is {lines.similarity:.2f})."
+    )
+
+
+def _probes(measured: Measurements) -> Iterator[str]:
+    own, foil = tapped(measured), best(measured, pretrained=False)
+    if own is None:
+        return
+    if foil is not None:
+        yield (
+            f"A linear probe on pretrained {own.stage} reaches {_percent(own.linear)}, the best "
+            f"on random weights {_percent(foil.linear)}."
+        )
+    if len(measured.curve) > 1:
+        first, last = measured.curve[0], measured.curve[-1]
+        yield (
+            f"From {first.examples} to {last.examples} examples the probe goes from "
+            f"{_percent(first.accuracy)} to {_percent(last.accuracy)}."
+        )
+
+
+def _table(measured: Measurements, known: Coefficients, outcome: Outcome) -> Iterator[str]:
+    prior = scenario.proposed(measured, known.thresholds)
+    words = scenario.name(measured, known.thresholds)
+    if prior == outcome.engine:
+        yield f"The table of scenarios agrees: {words} means {prior}."
+    else:
+        yield (
+            f"The table of scenarios would say {prior} for {words}; the measurements speak "
+            f"for {outcome.engine}."
+        )
+
+
+def _impossible(measured: Measurements) -> Iterator[str]:
+    if not measured.pretrained:
+        yield "There are no pretrained weights, so only scratch is possible."
+    elif not measured.boundary:
+        yield "partial-freeze is impossible: there is no stage to cut at below the tap."
+
+
+def _caveats(measured: Measurements, known: Coefficients, outcome: Outcome) -> Iterator[str]:
+    if known.provisional:
+        yield (
+            f"The coefficients are provisional: {known.rows} cells on {len(known.data)} data sets "
+            f"({', '.join(known.data)})."
+        )
+    weights = known.backbones.get(measured.backbone)
+    if weights is None:
+        names = ", ".join(sorted(known.backbones))
+        yield f"The coefficients were fitted with {names}, not with {measured.backbone}."
+    elif measured.weights is not None and measured.weights != weights:
+        yield f"The coefficients were fitted with other weights of {measured.backbone}."
+    if not outcome.same_code:
+        yield "The coefficients were fitted with another version of the trainer or its recipes."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

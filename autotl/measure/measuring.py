@@ -1,0 +1,226 @@
+"""The step itself: a sample through the worker, then probes on what came back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from autotl.measure import depth, probes, size
+from autotl.records import (
+    LoadRecord,
+    LocatedBackbone,
+    Measurements,
+    Probe,
+    Similarity,
+    Speed,
+    SplitRecord,
+    StoredPixels,
+    from_json,
+    to_json,
+)
+
+SAMPLE = 2000
+"""Most training rows that are passed through the pretrained network."""
+RANDOM_SAMPLE = 1000
+"""Most rows passed through the network with random weights."""
+SIMILAR_SAMPLE = 256
+"""Most rows mirrored, and compared with the source domain."""
+LOST = 1 / 3
+"""Orientation matters where mirroring loses more than this share of what the probe has over
+chance."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Caller(Protocol):
+    """The worker, as far as this step needs it."""
+
+    def call(
+        self,
+        function: str,
+        spec: dict[str, Any],
+        *,
+        deadline: float | None = None,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Run `function` in the worker and return its JSON value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Labels (n,) and folds (n,) of the sample's rows, and the pooled outputs by stage:
+    pretrained (n, channels), random and mirrored for `random_rows` and `mirrored_rows` of it.
+    """
+
+    labels: NDArray[np.int32]
+    fold: NDArray[np.int64]
+    classes: int
+    pretrained: list[NDArray[np.float32]]
+    random: list[NDArray[np.float32]]
+    mirrored: list[NDArray[np.float32]]
+    random_rows: NDArray[np.int64]
+    mirrored_rows: NDArray[np.int64]
+
+
+def measure(
+    pixels: StoredPixels,
+    located: LocatedBackbone,
+    load: LoadRecord,
+    split: SplitRecord,
+    worker: Caller,
+    *,
+    folder: Path,
+    seed: int,
+    progress: Progress | None = None,
+) -> Measurements:
+    """Measure size, similarity, probes and speed on at most `SAMPLE` training rows.
+
+    One pass of the pretrained backbone and one of the same network with random weights give the
+    averaged outputs of every stage; the pretrained one stays in the store `folder`. Everything
+    but `speed` and `seconds` is a function of the data and the seed. Raises what the worker does.
+    """
+    begun = time.monotonic()
+    labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
+    spec = _spec(pixels, located, labels, folder, seed)
+    answer = worker.call("autotl.measure.sample:run", spec, progress=progress)
+    sample = _sample(spec, answer, labels, pixels.classes, seed)
+    stages = located.backbone.stages
+    above = tuple(answer["parameters_above"])
+    with threadpool_limits(limits=1, user_api="blas"):  # more threads wait for each other's core
+        found, linears, tap, boundary = probe(sample, stages, above, progress=progress)
+        tapped = (sample.pretrained or sample.random)[tap - 1]
+        rows = slice(None) if sample.pretrained else sample.random_rows
+        kept = (sample.labels[rows], sample.classes, sample.fold[rows])
+        curve = probes.curve(tapped, *kept, linears[tap - 1], seed=seed)
+        orientation = orientation_matters(sample, tap, linears[tap - 1].strength)
+    return Measurements(
+        backbone=located.backbone.name,
+        input_size=located.input_size,
+        stages=stages,
+        pretrained=bool(sample.pretrained),
+        size=size.count(load, split, labels),
+        similarity=from_json(Similarity, answer["similarity"]),
+        probes=found,
+        curve=curve,
+        tap=tap,
+        boundary=0 if located.backbone.no_partial_freeze else boundary,
+        parameters_above=above,
+        orientation_matters=orientation,
+        speed=from_json(Speed, answer["speed"]),
+        seconds=time.monotonic() - begun,
+        weights=located.weights_sha256,
+    )
+
+
+def _spec(
+    pixels: StoredPixels,
+    located: LocatedBackbone,
+    labels: NDArray[np.int32],
+    folder: Path,
+    seed: int,
+) -> dict[str, Any]:
+    """What the worker is asked (see `sample.run`): stratified rows, each list within the last."""
+    drawn = size.draw(labels, SAMPLE, seed=seed)
+    some = drawn[size.interleaved(labels[drawn], seed=seed)]
+    return {
+        "pixels": to_json(pixels),
+        "located": to_json(located),
+        "rows": drawn.tolist(),
+        "random_rows": np.sort(some[:RANDOM_SAMPLE]).tolist(),
+        "similar_rows": np.sort(some[:SIMILAR_SAMPLE]).tolist(),
+        "folder": str(folder),
+        "seed": seed,
+    }
+
+
+def _sample(
+    spec: dict[str, Any],
+    answer: dict[str, Any],
+    labels: NDArray[np.int32],
+    classes: int,
+    seed: int,
+) -> Sample:
+    rows = np.array(spec["rows"])
+    return Sample(
+        labels=np.asarray(labels[rows]),
+        fold=probes.fold_numbers(labels[rows], seed=seed),
+        classes=classes,
+        pretrained=_features(answer["pretrained"], len(rows)),
+        random=_features(answer["random"], len(spec["random_rows"])),
+        mirrored=_features(answer["mirrored"], len(spec["similar_rows"])),
+        random_rows=np.searchsorted(rows, spec["random_rows"]),
+        mirrored_rows=np.searchsorted(rows, spec["similar_rows"]),
+    )
+
+
+def _features(paths: list[str], rows: int) -> list[NDArray[np.float32]]:
+    """Pooled outputs by stage; the store may hold validation rows after the training rows."""
+    return [np.load(path, mmap_mode="r", allow_pickle=False)[:rows] for path in paths]
+
+
+def probe(
+    sample: Sample,
+    stages: tuple[str, ...],
+    parameters_above: tuple[int, ...],
+    *,
+    progress: Progress | None,
+) -> tuple[tuple[Probe, ...], list[probes.Linear], int, int]:
+    """Probes of every stage, pretrained ones first; linear probes by stage (pretrained where there
+    are such weights); the proposed tap and boundary.
+
+    Without pretrained weights the tap is the last stage and there is no boundary.
+    """
+    every = slice(None)
+    runs: list[tuple[bool, list[NDArray[np.float32]], Any]] = [
+        (True, sample.pretrained, every),
+        (False, sample.random, sample.random_rows),
+    ]
+    found, linears = [], []
+    total = len(sample.pretrained) + len(sample.random)
+    for pretrained, outputs, rows in runs:
+        labels, fold = sample.labels[rows], sample.fold[rows]
+        for stage, features in zip(stages, outputs, strict=False):
+            linear = probes.linear(features, labels, sample.classes, fold)
+            linears.append(linear)
+            found.append(
+                Probe(
+                    stage=stage,
+                    pretrained=pretrained,
+                    linear=linear.accuracy,
+                    knn=probes.neighbours(features, labels, sample.classes, fold),
+                    examples=len(labels),
+                )
+            )
+            if progress is not None:
+                progress("probes", len(found), total)
+    if not sample.pretrained:
+        return tuple(found), linears, len(stages), 0
+    right = [linear.right for linear in linears[: len(stages)]]
+    tap = depth.tap(right)
+    return tuple(found), linears, tap, depth.boundary(right, parameters_above, tap)
+
+
+def orientation_matters(sample: Sample, tap: int, strength: float) -> bool:
+    """Whether the probe at the tap, of that strength, loses its hold on mirrored images (False
+    where unknown).
+    """
+    if not sample.mirrored:
+        return False
+    plain, turned = probes.mirror_drop(
+        sample.pretrained[tap - 1],
+        sample.mirrored[tap - 1],
+        sample.mirrored_rows,
+        sample.labels,
+        sample.classes,
+        sample.fold,
+        strength,
+    )
+    chance = float(np.bincount(sample.labels).max()) / len(sample.labels)
+    return plain - turned > LOST * max(plain - chance, 0.0) and plain > chance

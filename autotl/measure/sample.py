@@ -1,0 +1,141 @@
+"""The part of measuring that runs a network, called in a worker by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotl import activations, model
+from autotl.measure import similarity, speed
+from autotl.records import LocatedBackbone, Similarity, StoredPixels, from_json, to_json
+
+if TYPE_CHECKING:
+    import keras
+
+Progress = Callable[[str, int, int], None]
+Read = Callable[[int, int], NDArray[np.uint8]]
+
+NOISE = 64
+"""Images of uniform noise that fix the foot of the similarity scale."""
+BATCH = 32
+
+
+def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Pass a sample through the pretrained and the random network; time and compare.
+
+    `spec`: pixels, located (JSON of `StoredPixels`, `LocatedBackbone`), rows (training rows of
+    the sample), random_rows and similar_rows (some of those), folder (the store's), seed.
+    Returns `pretrained`, `random` and `mirrored` (paths of pooled outputs (rows, channels), one a
+    stage; the first and last empty without weights), `offset` (how many rows of `pretrained`
+    belong to the sample, from the first), `similarity`, `speed`, `parameters_above`.
+    """
+    pixels = from_json(StoredPixels, spec["pixels"])
+    located = from_json(LocatedBackbone, spec["located"])
+    seed, folder = spec["seed"], Path(spec["folder"])
+    images = np.load(pixels.pixels, mmap_mode="r", allow_pickle=False)
+    known = located.weights is not None
+    net = model.build(located, pretrained=known, seed=seed)
+    wants = tuple((stage, True) for stage in range(1, len(located.backbone.stages) + 1))
+
+    def passed(rows: list[int], name: str, mirror: bool = False, trained: bool = True) -> list[str]:
+        whole = len(rows) == pixels.train and not mirror
+        paths = activations.ensure(
+            folder=folder,
+            key=f"{pixels.key}-whole" if whole else f"{pixels.key}-{name}-{len(rows)}-{seed}",
+            read=_reader(images, None if whole else rows, mirror),
+            count=len(images) if whole else len(rows),
+            located=located,
+            pretrained=trained,
+            seed=seed,
+            wants=wants,
+            progress=progress,
+            net=net if trained == known else None,
+        )
+        return [str(path) for path in paths]
+
+    similar = spec["similar_rows"]
+    batch = model.prepare(np.asarray(images[spec["rows"][:BATCH]]), located.preprocessing)
+    return {
+        "pretrained": passed(spec["rows"], "sample") if known else [],
+        "random": passed(spec["random_rows"], "random", trained=False),
+        "mirrored": passed(similar, "mirrored", mirror=True) if known else [],
+        "similarity": to_json(_similarity(net, located, images[similar], seed, progress)),
+        "parameters_above": list(model.count_above(net, located.backbone.stages)),
+        "speed": to_json(speed.measure(net, located, batch, pixels.classes, seed)),
+    }
+
+
+def _reader(images: NDArray[np.uint8], rows: list[int] | None, mirror: bool) -> Read:
+    def read(start: int, stop: int) -> NDArray[np.uint8]:
+        found = np.asarray(images[start:stop] if rows is None else images[rows[start:stop]])
+        return found[:, :, ::-1] if mirror else found
+
+    return read
+
+
+def _similarity(
+    net: keras.Model,
+    located: LocatedBackbone,
+    images: NDArray[np.uint8],
+    seed: int,
+    progress: Progress,
+) -> Similarity:
+    import keras
+
+    if located.weights is None:
+        return similarity.unknown("there are no pretrained weights")
+    layers = [x for x in net.layers if isinstance(x, keras.layers.BatchNormalization)]
+    if not layers:
+        return similarity.unknown("the backbone has no batch norm layers")
+    forward = _moments(net, layers)
+    size = located.input_size
+    noise = np.random.default_rng(seed).integers(0, 256, (NOISE, size, size, 3), dtype=np.uint8)
+    found = []
+    for name, pixels in (("similarity", images), ("similarity of noise", noise)):
+        rows = []
+        for start in range(0, len(pixels), BATCH):
+            batch = model.prepare(np.asarray(pixels[start : start + BATCH]), located.preprocessing)
+            rows.append(forward(batch))
+            progress(name, min(start + BATCH, len(pixels)), len(pixels))
+        found.append(_by_layer(layers, rows))
+    return similarity.similarity(found[0], found[1], seed=seed)
+
+
+def _moments(net: keras.Model, layers: list[Any]) -> Callable[[Any], list[NDArray[np.float32]]]:
+    """A pass that gives each batch norm input's mean and mean square per image and channel."""
+    import keras
+    import tensorflow as tf
+
+    outputs = keras.Model(net.input, [layer.input for layer in layers])
+
+    def moments(x: Any) -> Any:
+        maps = keras.tree.flatten(outputs(x, training=False))
+        axes = [tuple(range(1, len(m.shape) - 1)) for m in maps]
+        pairs = [
+            (tf.reduce_mean(m, a), tf.reduce_mean(tf.square(m), a))
+            for m, a in zip(maps, axes, strict=True)
+        ]
+        return [moment for pair in pairs for moment in pair]
+
+    graph = tf.function(moments, reduce_retracing=True)
+    return lambda x: [np.asarray(moment) for moment in graph(x)]
+
+
+def _by_layer(
+    layers: list[Any], batches: list[list[NDArray[np.float32]]]
+) -> list[similarity.Moments]:
+    whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    return [
+        similarity.Moments(
+            mean=whole[2 * i],
+            square=whole[2 * i + 1],
+            moving_mean=np.asarray(layer.moving_mean),
+            moving_variance=np.asarray(layer.moving_variance),
+            epsilon=layer.epsilon,
+        )
+        for i, layer in enumerate(layers)
+    ]

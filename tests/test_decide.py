@@ -1,0 +1,477 @@
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autotl.decide import coefficients, decide, deciding, features, prediction, scenario
+from autotl.errors import InternalError, PluginError, ResourceError, UsageError
+from autotl.records import (
+    STRATEGIES,
+    Budget,
+    CurvePoint,
+    Decision,
+    Measurements,
+    Probe,
+    Similarity,
+    Size,
+    Speed,
+    from_json,
+    to_json,
+)
+
+FREE = Budget(seconds=None, trials=None)
+STAGES = ("one", "two", "three", "four")
+
+
+def measured(
+    *,
+    per_class: int = 50,
+    classes: int = 4,
+    pretrained: float | None = 0.8,
+    random: float = 0.4,
+    similarity: float | None = 0.8,
+    first: float = 0.6,
+    speed: float = 1.0,
+    boundary: int = 2,
+    backbone: str = "toy",
+) -> Measurements:
+    train = per_class * classes
+    unknown = similarity is None
+    return Measurements(
+        backbone=backbone,
+        input_size=64,
+        stages=STAGES,
+        pretrained=pretrained is not None,
+        size=Size(
+            examples=2 * train,
+            train=train,
+            classes=classes,
+            per_class_least=per_class,
+            per_class_median=per_class,
+            imbalance=1.0,
+            duplicates=0,
+            median_side=64,
+        ),
+        similarity=Similarity(
+            value=similarity,
+            low=None if unknown else similarity - 0.05,
+            high=None if unknown else similarity + 0.05,
+            reason="no batch norm" if unknown else "",
+        ),
+        probes=tuple(
+            Probe(stage=stage, pretrained=kind, linear=value, knn=value, examples=200)
+            for kind, value in ((True, pretrained), (False, random))
+            for stage in STAGES
+            if value is not None
+        ),
+        curve=(
+            CurvePoint(examples=40, accuracy=first),
+            CurvePoint(examples=160, accuracy=pretrained or random),
+        ),
+        tap=4,
+        boundary=boundary,
+        parameters_above=(100, 90, 80, 60, 0),
+        orientation_matters=False,
+        speed=Speed(
+            forward=0.001 * speed,
+            train=0.003 * speed,
+            share_above=(1.0, 0.8, 0.5, 0.2, 0.0),
+            fixed=2.0 * speed,
+        ),
+        seconds=1.0,
+        weights="abc",
+    )
+
+
+@functools.cache
+def script() -> ModuleType:
+    path = Path(__file__).parent.parent / "benchmarks" / "coefficients.py"
+    spec = importlib.util.spec_from_file_location("coefficients_script", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(rng: np.random.Generator, data: str, near: float) -> dict[str, Any]:
+    """A made-up cell: freer strategies gain from data, scratch alone not from nearness."""
+    per_class = int(10 ** rng.uniform(1, 3))
+    one = measured(
+        per_class=per_class,
+        pretrained=float(rng.uniform(0.5, 0.95)),
+        random=float(rng.uniform(0.3, 0.5)),
+        first=float(rng.uniform(0.3, 0.5)),
+        similarity=float(np.clip(near + rng.normal(0, 0.03), 0, 1)),
+    )
+    made: dict[str, Any] = {}
+    for freedom, strategy in enumerate(STRATEGIES):
+        gain = 0.2 + freedom * 0.35 * (math.log(per_class) - 4) + rng.normal(0, 0.05)
+        gain += 0 if strategy == "scratch" else 1.5 * (near - 0.5)
+        log_odds = prediction.reference(strategy, one) + gain
+        epochs = 10 if freedom else 1
+        unit = prediction.unit(strategy, one) * one.size.train * epochs
+        made[strategy] = {
+            "accuracy": features.accuracy_of(log_odds),
+            "test": 10_000,
+            "seconds": prediction.fixed(strategy, one) + unit,
+            "epochs": epochs,
+            "stopped": "epochs",
+            "recipe": {"numbers": {"learning_rate": 1e-3, "epochs": epochs}},
+        }
+    return {
+        "data": data,
+        "measurements": to_json(one),
+        "strategies": made,
+        "code": coefficients.trainer_digest(),
+        "machine": "made up",
+    }
+
+
+@functools.cache
+def fitted() -> coefficients.Coefficients:
+    rng = np.random.default_rng(0)
+    nearness = {"a": 0.2, "b": 0.4, "c": 0.6, "d": 0.8, "e": 0.9}
+    rows = [row(rng, name, near) for name, near in nearness.items() for _ in range(6)]
+    return script().fit(rows)[0]
+
+
+def choose(one: Measurements, budget: Budget = FREE, **more: Any) -> Decision:
+    return decide(one, budget, coefficients=fitted(), **more)
+
+
+# ---- the fit ----
+
+
+def test_fit_finds_the_slopes_that_made_the_rows() -> None:
+    known = fitted()
+    spread = known.features[0].deviation
+    slopes = [known.strategies[name].weights[0] / spread for name in STRATEGIES]
+    assert np.diff(slopes) == pytest.approx([0.35] * 3, abs=0.05)
+    assert known.strategies["scratch"].weights[4] == 0
+    nearness = known.strategies["full-fine-tune"].weights[4] / known.features[4].deviation
+    assert nearness == pytest.approx(1.5, abs=0.3)
+    assert all(0 < line.deviation < 0.5 for line in known.strategies.values())
+
+
+def test_fit_learns_seconds() -> None:
+    one = measured(per_class=60)
+    assert prediction.seconds("full-fine-tune", one, fitted()) == pytest.approx(
+        2.0 + 10 * 240 * 0.003, rel=0.05
+    )
+    assert prediction.seconds("feature-extraction", one, fitted()) == pytest.approx(
+        240 * 0.001, rel=0.3
+    )
+
+
+def test_fit_scales_a_training_cut_short_to_all_of_its_epochs() -> None:
+    rng = np.random.default_rng(1)
+    rows = [row(rng, name, 0.5) for name in "ab" for _ in range(3)]
+    whole = script().fit(rows)[0]
+    for one in rows:
+        trained, m = one["strategies"]["scratch"], from_json(Measurements, one["measurements"])
+        start = prediction.fixed("scratch", m)
+        trained["seconds"] = start + (trained["seconds"] - start) / 2
+        trained |= {"stopped": "deadline", "epochs": 5}
+    assert script().fit(rows)[0].strategies["scratch"].passes == pytest.approx(
+        whole.strategies["scratch"].passes
+    )
+
+
+def test_fit_is_deterministic_and_refuses_one_data_set() -> None:
+    rng = np.random.default_rng(2)
+    rows = [row(rng, name, 0.5) for name in "ab" for _ in range(3)]
+    assert script().fit(rows)[0] == script().fit(rows)[0]
+    with pytest.raises(SystemExit, match="two data sets"):
+        script().fit(rows[:3])
+
+
+def test_signs_hold_even_where_rows_say_the_opposite() -> None:
+    rng = np.random.default_rng(3)
+    rows = [
+        row(rng, name, near)
+        for name, near in {"a": 0.2, "b": 0.5, "c": 0.9}.items()
+        for _ in range(5)
+    ]
+    for one in rows:
+        names = list(one["strategies"])
+        turned = [one["strategies"][name] for name in reversed(names)]
+        one["strategies"] = dict(zip(names, turned, strict=True))
+    known = script().fit(rows)[0]
+    weights = [known.strategies[name].weights for name in STRATEGIES]
+    assert all(a[0] <= b[0] for a, b in itertools.pairwise(weights))
+    assert all(w[4] >= 0 for w in weights)
+    assert weights[-1][4] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "above", "line"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], [False, False, True, True], 2.5),
+        ([1.0, 2.0, 3.0, None], [False, True, True, True], 1.5),
+        ([1.0, 2.0, 6.0], [True, True, True], 2.0),
+        ([1.0, 2.0, 6.0], [True, False, False], 2.0),
+    ],
+)
+def test_line_parts_rows_or_is_the_median(
+    values: list[float | None], above: list[bool], line: float
+) -> None:
+    assert script()._line(values, above) == line
+
+
+# ---- the decision ----
+
+
+def test_decision_is_whole_and_round_trips() -> None:
+    decision = choose(measured())
+    assert from_json(Decision, json.loads(json.dumps(to_json(decision)))) == decision
+    assert set(decision.predicted) == set(STRATEGIES)
+    for one in decision.predicted.values():
+        assert 0 < one.low < one.accuracy < one.high < 1
+        assert one.minutes > 0
+    assert decision.provisional
+    assert not decision.forced
+    assert decision.runner_up != decision.strategy
+    assert decision.engine == decision.strategy
+    assert any("provisional" in reason for reason in decision.reasons)
+    assert any("80.0 %" in reason and "40.0 %" in reason for reason in decision.reasons)
+
+
+def test_little_data_freezes_and_much_data_frees() -> None:
+    assert choose(measured(per_class=8)).strategy == "feature-extraction"
+    assert choose(measured(per_class=3000)).strategy in {"full-fine-tune", "scratch"}
+
+
+def test_boundary_and_taps_follow_the_strategy() -> None:
+    cuts = {name: choose(measured(), strategy=name) for name in STRATEGIES}
+    assert {name: (d.boundary, d.taps) for name, d in cuts.items()} == {
+        "feature-extraction": (4, (4,)),
+        "partial-freeze": (2, (4,)),
+        "full-fine-tune": (0, (4,)),
+        "scratch": (0, (4,)),
+    }
+    assert cuts["partial-freeze"].frozen == ("one", "two")
+    earlier = choose(replace(measured(), tap=3), strategy="feature-extraction")
+    assert (earlier.taps, earlier.tap, earlier.boundary) == ((3,), ("three",), 3)
+
+
+def test_forced_strategy_keeps_what_the_engine_would_do() -> None:
+    free = choose(measured(per_class=8))
+    forced = choose(measured(per_class=8), strategy="scratch")
+    assert (forced.strategy, forced.engine, forced.forced) == ("scratch", free.strategy, True)
+    assert forced.margin < 0
+    assert forced.race == 0
+    assert "asked for" in forced.reasons[0]
+
+
+def test_impossible_strategies_are_refused_by_name() -> None:
+    with pytest.raises(PluginError, match="pretrained weights"):
+        choose(measured(pretrained=None), strategy="full-fine-tune")
+    with pytest.raises(UsageError, match="no boundary"):
+        choose(measured(boundary=0), strategy="partial-freeze")
+
+
+def test_without_weights_only_scratch_is_possible() -> None:
+    decision = choose(measured(pretrained=None, similarity=None))
+    assert (decision.strategy, decision.runner_up, decision.race) == ("scratch", None, 0.0)
+    assert set(decision.predicted) == {"scratch"}
+
+
+def test_without_similarity_the_decision_works() -> None:
+    decision = choose(measured(similarity=None))
+    assert any("not measured: no batch norm" in reason for reason in decision.reasons)
+
+
+def test_budget_rules_out_what_takes_too_long() -> None:
+    one = measured(per_class=3000)
+    free = choose(one)
+    seconds = 60 * free.predicted[free.strategy].minutes
+    held = choose(one, Budget(seconds=seconds * 0.9, trials=None))
+    assert held.strategy != free.strategy
+    assert 60 * held.predicted[held.strategy].minutes <= seconds * 0.9
+    assert any(f"{free.strategy} cannot be chosen" in reason for reason in held.reasons)
+    late = choose(one, Budget(seconds=1e6, trials=None), seconds_left=seconds * 0.9)
+    assert late.strategy == held.strategy
+
+
+def test_a_budget_too_small_for_anything_is_an_error() -> None:
+    with pytest.raises(ResourceError, match="quickest strategy, feature-extraction"):
+        choose(measured(per_class=3000), Budget(seconds=0.01, trials=None))
+    forced = choose(measured(per_class=3000), Budget(seconds=0.01, trials=None), strategy="scratch")
+    assert any("scratch is given less" in reason for reason in forced.reasons)
+
+
+def test_race_shrinks_with_the_margin() -> None:
+    known = fitted()
+    first = prediction.Forecast(log_odds=1.0, shown=choose(measured()).predicted["scratch"])
+    shares = []
+    for apart in (0.0, 0.1, 0.3, 100.0):
+        found = {"scratch": first, "partial-freeze": replace(first, log_odds=1.0 - apart)}
+        shares.append(deciding._race(found, "scratch", "partial-freeze", known))
+    assert shares[0] == pytest.approx(0.4)
+    assert shares[0] > shares[1] > shares[2] >= shares[3] == 0.0
+
+
+def test_other_code_other_weights_other_backbone_are_said() -> None:
+    known = replace(fitted(), code="0" * 64, provisional=False)
+    decision = decide(measured(), FREE, coefficients=known)
+    assert decision.provisional
+    assert any("another version of the trainer" in reason for reason in decision.reasons)
+    other = decide(replace(measured(), weights="def"), FREE, coefficients=known)
+    assert any("other weights of toy" in reason for reason in other.reasons)
+    other = decide(measured(backbone="big"), FREE, coefficients=known)
+    assert any("with toy, not with big" in reason for reason in other.reasons)
+
+
+@pytest.mark.parametrize(
+    ("per_class", "similarity", "words", "strategy"),
+    [
+        (5, 0.9, "little data, near", "feature-extraction"),
+        (5, 0.1, "little data, far", "partial-freeze"),
+        (500, 0.9, "much data, near", "full-fine-tune"),
+        (500, 0.1, "much data, far", "scratch"),
+    ],
+)
+def test_the_table(per_class: int, similarity: float, words: str, strategy: str) -> None:
+    lines = coefficients.Thresholds(per_class=100, similarity=0.5, gap=1.0)
+    one = measured(per_class=per_class, similarity=similarity)
+    assert scenario.name(one, lines) == words
+    assert scenario.proposed(one, lines) == strategy
+
+
+def test_the_gap_stands_in_for_similarity() -> None:
+    lines = coefficients.Thresholds(per_class=100, similarity=0.5, gap=1.0)
+    assert scenario.near(measured(similarity=None, pretrained=0.9, random=0.3), lines)
+    assert not scenario.near(measured(similarity=None, pretrained=0.5, random=0.4), lines)
+    assert not scenario.near(measured(similarity=None, pretrained=None), lines)
+
+
+# ---- properties ----
+
+ANY = st.builds(
+    measured,
+    per_class=st.integers(2, 5000),
+    classes=st.integers(2, 30),
+    pretrained=st.floats(0.05, 1.0),
+    random=st.floats(0.0, 1.0),
+    similarity=st.none() | st.floats(0, 1),
+    first=st.floats(0.0, 1.0),
+)
+
+
+@given(ANY, st.integers(1, 100))
+@settings(deadline=None)
+def test_more_data_never_argues_for_more_freezing(one: Measurements, factor: int) -> None:
+    more = replace(one, size=replace(one.size, train=one.size.train * factor))
+    assert STRATEGIES.index(choose(more).strategy) >= STRATEGIES.index(choose(one).strategy)
+
+
+@given(ANY, st.floats(0, 1), st.floats(0, 1))
+@settings(deadline=None)
+def test_higher_similarity_never_argues_for_scratch(one: Measurements, a: float, b: float) -> None:
+    far, near = (
+        replace(one, similarity=Similarity(value=v, low=v, high=v)) for v in (min(a, b), max(a, b))
+    )
+    if choose(near).strategy == "scratch":
+        assert choose(far).strategy == "scratch"
+
+
+@given(ANY, st.floats(0.01, 100))
+@settings(deadline=None)
+def test_without_a_budget_seconds_do_not_count(one: Measurements, factor: float) -> None:
+    speed = replace(one.speed, forward=factor, train=3 * factor, fixed=factor)
+    slow = choose(replace(one, speed=speed))
+    fast = choose(one)
+    assert (slow.strategy, slow.runner_up, slow.race) == (fast.strategy, fast.runner_up, fast.race)
+
+
+@given(ANY)
+@settings(deadline=None)
+def test_race_and_margin_stay_within_bounds(one: Measurements) -> None:
+    decision = choose(one)
+    assert 0 <= decision.race <= 0.4
+    assert 0 <= decision.margin <= 1
+    assert all(reason.endswith(".") for reason in decision.reasons)
+
+
+@given(st.floats(0.0, 1.0), st.integers(1, 10_000))
+def test_odds_are_finite_and_turn_back(accuracy: float, examples: int) -> None:
+    back = features.accuracy_of(features.odds(accuracy, examples))
+    assert 0 < back < 1
+    assert abs(back - accuracy) <= 0.5 / (examples + 1) + 1e-9
+
+
+def test_slope_of_a_known_curve() -> None:
+    one = replace(
+        measured(),
+        curve=(CurvePoint(examples=100, accuracy=0.5), CurvePoint(examples=200, accuracy=0.5)),
+    )
+    assert features.slope(one) == 0
+    assert features.slope(replace(one, curve=one.curve[:1])) is None
+    assert features.slope(replace(one, curve=one.curve[:1] * 2)) is None
+
+
+# ---- the file ----
+
+
+def test_code_that_means_the_same_has_the_same_digest() -> None:
+    plain = 'def f(x):\n    return f"{x + 1}"\n'
+    dressed = '"""About."""\n\n\ndef f( x ):  # why\n    """Doc."""\n\n    return f"{x+1}"\n'
+    other = plain.replace("+ 1", "+ 2")
+    assert [*coefficients.code_of(plain)] != [*coefficients.code_of(other)]
+    assert "".join(coefficients.code_of(plain)) == "".join(coefficients.code_of(dressed))
+
+
+def test_trainer_digest_is_stable() -> None:
+    coefficients.trainer_digest.cache_clear()
+    first = coefficients.trainer_digest()
+    coefficients.trainer_digest.cache_clear()
+    assert coefficients.trainer_digest() == first
+    assert len(first) == 64
+
+
+@pytest.mark.parametrize("content", [None, b"{", b'{"schema": "x"}', b"[]"])
+def test_missing_or_damaged_coefficients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    (tmp_path / "decide").mkdir()
+    if content is not None:
+        (tmp_path / "decide" / coefficients.FILE).write_bytes(content)
+    monkeypatch.setattr(coefficients.resources, "files", lambda _: tmp_path)
+    coefficients.shipped.cache_clear()
+    with pytest.raises(InternalError, match=r"coefficients\.json"):
+        decide(measured(), FREE)
+    coefficients.shipped.cache_clear()
+
+
+def test_a_written_file_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "decide").mkdir()
+    text = json.dumps(to_json(fitted()), indent=1)
+    (tmp_path / "decide" / coefficients.FILE).write_text(text)
+    monkeypatch.setattr(coefficients.resources, "files", lambda _: tmp_path)
+    coefficients.shipped.cache_clear()
+    known, digest = coefficients.shipped()
+    coefficients.shipped.cache_clear()
+    assert known == fitted()
+    assert len(digest) == 12
+
+
+def test_decide_needs_neither_numpy_nor_keras() -> None:
+    code = "import sys, autotl.decide; print({'numpy', 'keras', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,457 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsClassifier
+
+from autotl.builtin import embedded
+from autotl.builtin.embedded_backbone import backbone
+from autotl.errors import InternalError
+from autotl.measure import depth, measure, measuring, probes, similarity, size
+from autotl.records import (
+    LoadRecord,
+    LocatedBackbone,
+    Measurements,
+    Similarity,
+    Speed,
+    SplitRecord,
+    StoredPixels,
+    from_json,
+    to_json,
+)
+from autotl.worker import Worker
+
+CLASSES = 3
+
+
+def made(n: int, d: int, *, apart: float = 1.0, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features (n, d) whose first columns tell the classes apart, and labels (n,)."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, n)
+    features = rng.normal(size=(n, d)) * rng.uniform(0.1, 10, d) + rng.normal(size=d)
+    features[:, :CLASSES] += apart * 3 * np.eye(CLASSES)[labels]
+    return features.astype(np.float32), labels
+
+
+# ---- size ----
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=200), st.integers(1, 100), st.integers(0, 9)
+)
+@settings(deadline=None)
+def test_sample_is_stratified_sorted_and_repeats(drawn: list[int], most: int, seed: int) -> None:
+    labels = np.array(drawn)
+    rows = size.draw(labels, most, seed=seed)
+    assert len(rows) == min(most, len(labels))
+    assert np.all(np.diff(rows) > 0)
+    assert np.array_equal(rows, size.draw(labels, most, seed=seed))
+    for label in np.unique(labels):
+        share = (labels == label).sum() * len(rows) / len(labels)
+        assert abs((labels[rows] == label).sum() - share) <= len(np.unique(labels))
+
+
+def test_counts() -> None:
+    load = load_record(10, (2, 8))
+    found = size.count(load, split_record(5), np.array([0, 1, 1, 1, 1]))
+    assert (found.examples, found.train, found.classes) == (10, 5, 2)
+    assert (found.per_class_least, found.per_class_median, found.imbalance) == (1, 2.5, 4.0)
+    assert (found.duplicates, found.median_side) == (3, 40)
+
+
+# ---- probes ----
+
+
+@given(st.lists(st.integers(0, 3), min_size=5, max_size=100), st.integers(0, 5))
+@settings(deadline=None)
+def test_folds_part_each_class_evenly(drawn: list[int], seed: int) -> None:
+    labels = np.array(drawn)
+    fold = probes.fold_numbers(labels, seed=seed)
+    counts = np.array([[np.sum((fold == f) & (labels == c)) for f in range(5)] for c in range(4)])
+    assert np.ptp(counts, axis=1).max() <= 1
+    assert np.ptp(counts.sum(axis=0)) <= 1
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 10), (40, 90), (50, 50)])
+def test_left_out_predictions_are_those_of_a_fit_without_the_fold(n: int, d: int) -> None:
+    features, labels = made(n, d)
+    z, fold = probes.standardise(features), probes.fold_numbers(labels, seed=1)
+    targets = probes.one_hot(labels, CLASSES)
+    strengths = (0.1, 10.0, 1000.0)
+    for number in range(5):
+        out = fold == number
+        found = probes._paths(z[~out], targets[~out], z[out], strengths)
+        for strength, predicted in zip(strengths, found, strict=True):
+            model = Ridge(alpha=strength).fit(z[~out], targets[~out])
+            assert predicted == pytest.approx(model.predict(z[out]), abs=1e-7)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 10), (40, 90)])
+def test_ridge_weights_are_those_of_scikit_learn(n: int, d: int) -> None:
+    features, labels = made(n, d)
+    z, targets = probes.standardise(features), probes.one_hot(labels, CLASSES)
+    model = Ridge(alpha=3.0).fit(z, targets)
+    assert probes.solve(z, targets, 3.0) == pytest.approx(model.coef_.T, abs=1e-8)
+
+
+def test_linear_probe_tells_classes_from_noise() -> None:
+    features, labels = made(300, 20, apart=20.0)
+    fold = probes.fold_numbers(labels, seed=0)
+    found = probes.linear(features, labels, CLASSES, fold)
+    assert found.accuracy > 0.9
+    assert found.accuracy == found.right.mean()
+    noise, _ = made(300, 20, apart=0.0, seed=1)
+    assert abs(probes.linear(noise, labels, CLASSES, fold).accuracy - 1 / CLASSES) < 0.12
+
+
+def test_linear_probe_minds_neither_scale_nor_constant_columns() -> None:
+    features, labels = made(100, 8, apart=2.0)
+    fold = probes.fold_numbers(labels, seed=0)
+    plain = probes.linear(features, labels, CLASSES, fold).accuracy
+    tiny = np.concatenate([features * 1e-11, np.full((100, 3), 7.0, np.float32)], axis=1)
+    assert probes.linear(tiny, labels, CLASSES, fold).accuracy == plain
+    dead = np.zeros((100, 4), np.float32)
+    assert 0 <= probes.linear(dead, labels, CLASSES, fold).accuracy <= 0.6
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    features, labels = made(120, 6)
+    fold = probes.fold_numbers(labels, seed=0)
+    z, right = probes.standardise(features), 0
+    for number in range(5):
+        out = fold == number
+        model = KNeighborsClassifier(5, metric="cosine", algorithm="brute").fit(
+            z[~out], labels[~out]
+        )
+        right += (model.predict(z[out]) == labels[out]).sum()
+    assert probes.neighbours(features, labels, CLASSES, fold) == right / 120
+
+
+def test_curve_rises_with_examples_and_ends_at_the_probe() -> None:
+    features, labels = made(400, 60, apart=1.5)
+    fold = probes.fold_numbers(labels, seed=0)
+    whole = probes.linear(features, labels, CLASSES, fold)
+    points = probes.curve(features, labels, CLASSES, fold, whole, seed=0)
+    assert [point.examples for point in points] == [80, 160, 320]
+    assert points[0].accuracy < points[2].accuracy
+    assert points[2].accuracy == whole.accuracy
+    assert points == probes.curve(features, labels, CLASSES, fold, whole, seed=0)
+
+
+def test_predict_equals_scikit_learn_on_new_rows() -> None:
+    features, labels = made(80, 12, apart=2.0)
+    others, _ = made(30, 12, seed=5)
+    z = probes.standardise(features)
+    model = Ridge(alpha=2.0).fit(z, probes.one_hot(labels, CLASSES))
+    wide = features.astype(float)
+    new = (others - wide.mean(axis=0)) / wide.std(axis=0)
+    found = probes.predict(features, labels, CLASSES, others, 2.0)
+    assert np.array_equal(found, model.predict(new).argmax(axis=1))
+
+
+def test_few_rows_of_one_class_are_no_error() -> None:
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    features = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    fold = probes.fold_numbers(labels, seed=0)
+    whole = probes.linear(features, labels, CLASSES, fold)
+    assert 0 <= whole.accuracy <= 1
+    assert 0 <= probes.neighbours(features, labels, CLASSES, fold) <= 1
+    assert len(probes.curve(features, labels, CLASSES, fold, whole, seed=0)) == 3
+
+
+def test_orientation_matters_where_mirroring_swaps_the_classes() -> None:
+    features, labels = made(200, 6, apart=20.0)
+    rows = np.arange(0, 200, 2)
+    base = measuring.Sample(
+        labels=labels,
+        fold=probes.fold_numbers(labels, seed=0),
+        classes=CLASSES,
+        pretrained=[features],
+        random=[],
+        mirrored=[features[rows]],
+        random_rows=rows,
+        mirrored_rows=rows,
+    )
+    assert not measuring.orientation_matters(base, 1)
+    swapped = features[rows].copy()
+    swapped[:, [0, 1]] = swapped[:, [1, 0]]
+    assert measuring.orientation_matters(dataclasses.replace(base, mirrored=[swapped]), 1)
+    assert not measuring.orientation_matters(dataclasses.replace(base, mirrored=[]), 1)
+
+
+# ---- depth ----
+
+
+def right(*shares: float, n: int = 1000) -> list[NDArray[np.bool_]]:
+    return [np.arange(n) < share * n for share in shares]
+
+
+def test_tap_is_the_best_stage_and_of_equals_the_later() -> None:
+    assert depth.tap(right(0.5, 0.8, 0.6)) == 2
+    assert depth.tap(right(0.5, 0.8, 0.8)) == 3
+    assert depth.tap(right(0.5, 0.8, 0.7995, 0.6)) == 3
+
+
+def test_boundary_leaves_most_parameters_and_stays_where_the_curve_rises() -> None:
+    above = (100, 98, 90, 76, 40, 0)
+    assert depth.boundary(right(0.2, 0.3, 0.4, 0.5, 0.6), above, 5) == 3
+    assert depth.boundary(right(0.2, 0.6, 0.4, 0.5, 0.55), above, 5) == 2
+    assert depth.boundary(right(0.6, 0.3, 0.3, 0.3, 0.3), above, 1) == 0
+    assert depth.boundary(right(0.2, 0.3, 0.4, 0.5, 0.6), (100, 20, 10, 5, 1, 0), 5) == 0
+
+
+def test_boundaries_of_real_backbones() -> None:
+    mobilenet_v2 = (
+        *(2257984, 2256000, 2250432, 2240976, 2230336, 2214656, 2198976, 2177024, 2121088),
+        *(2065152, 2009216, 1940864, 1820096, 1699328, 1541440, 1217280, 893120, 414720, 0),
+    )
+    rising = right(*np.linspace(0.3, 0.9, 18))
+    assert depth.boundary(rising, mobilenet_v2, 18) == 13
+    own = (1939680, 1938688, 1920000, 1861888, 1630976, 1335040, 0)
+    assert (
+        embedded.STAGES[depth.boundary(right(*np.linspace(0.3, 0.9, 6)), own, 6) - 1] == "stage3a"
+    )
+
+
+# ---- similarity ----
+
+
+def moments(
+    mean: float, deviation: float, *, images: int = 40, channels: int = 6, seed: int = 0
+) -> similarity.Moments:
+    """A layer that remembers mean 1 and variance 4, and inputs of another distribution."""
+    x = np.random.default_rng(seed).normal(mean, deviation, (images, 400, channels))
+    return similarity.Moments(
+        mean=x.mean(axis=1),
+        square=(x**2).mean(axis=1),
+        moving_mean=np.ones(channels),
+        moving_variance=np.full(channels, 4.0),
+        epsilon=0.0,
+    )
+
+
+@given(st.floats(-3, 3), st.floats(0.2, 5), st.floats(-3, 3), st.floats(0.2, 5))
+@settings(deadline=None)
+def test_divergence_is_half_the_sum_of_both(m: float, s: float, m2: float, s2: float) -> None:
+    def one_way(a: float, b: float, c: float, d: float) -> float:
+        return float(np.log(d / b) + (b**2 + (a - c) ** 2) / (2 * d**2) - 0.5)
+
+    expected = (one_way(m, s, m2, s2) + one_way(m2, s2, m, s)) / 2
+    found = similarity.divergence(np.array(m), np.array(s**2), np.array(m2), np.array(s2**2))
+    assert float(found) == pytest.approx(expected, abs=1e-9)
+    assert float(found) >= -1e-12
+
+
+def test_similarity_is_one_at_the_source_and_zero_at_noise() -> None:
+    noise = [moments(8.0, 6.0, seed=s) for s in range(3)]
+    source = [moments(1.0, 2.0, seed=s) for s in range(3, 6)]
+    at_source = similarity.similarity(source, noise, seed=0)
+    assert at_source.value == pytest.approx(1, abs=0.01)
+    at_noise = similarity.similarity(noise, noise, seed=0)
+    assert at_noise.value == pytest.approx(0, abs=1e-9)
+    beyond = similarity.similarity([moments(50.0, 6.0)], noise, seed=0)
+    assert beyond.value == 0
+    between = similarity.similarity([moments(2.0, 3.0, seed=9)], noise, seed=0)
+    assert 0 < between.low <= between.value <= between.high < 1
+    assert between == similarity.similarity([moments(2.0, 3.0, seed=9)], noise, seed=0)
+
+
+def test_similarity_is_a_known_figure() -> None:
+    flat = np.full((5, 2), 3.0)
+    layer = similarity.Moments(
+        mean=flat,
+        square=flat**2 + 4,
+        moving_mean=np.ones(2),
+        moving_variance=np.full(2, 4.0),
+        epsilon=0.0,
+    )
+    far = dataclasses.replace(layer, mean=flat + 2, square=(flat + 2) ** 2 + 4)
+    assert similarity.divergences([layer], np.ones((1, 5)))[0] == pytest.approx(0.5)
+    assert similarity.divergences([far], np.ones((1, 5)))[0] == pytest.approx(2.0)
+    found = similarity.similarity([layer], [far], seed=0)
+    assert found.value == pytest.approx(1 - np.log(1.5) / np.log(3))
+    assert found.low == pytest.approx(found.high)
+
+
+def test_similarity_is_null_with_a_reason() -> None:
+    found = similarity.similarity([], [], seed=0)
+    assert (found.value, found.low, found.high) == (None, None, None)
+    assert "batch norm" in found.reason
+    flat = np.ones((5, 2))
+    same = similarity.Moments(
+        mean=flat, square=flat * 5, moving_mean=flat[0], moving_variance=flat[0] * 4, epsilon=0.0
+    )
+    assert "noise" in similarity.similarity([same], [same], seed=0).reason
+
+
+# ---- the step ----
+
+
+def load_record(examples: int, per_class: tuple[int, ...]) -> LoadRecord:
+    return LoadRecord(
+        fingerprint="f",
+        loader="l",
+        reason="r",
+        kind="image",
+        examples=examples,
+        classes=tuple(f"c{i}" for i in range(len(per_class))),
+        per_class=per_class,
+        median_side=40,
+    )
+
+
+def split_record(train: int) -> SplitRecord:
+    return SplitRecord(train=train, validation=0, test=0, dropped=3, digest="d")
+
+
+def located(*, weights: bool = True) -> LocatedBackbone:
+    own = backbone()
+    return LocatedBackbone(
+        backbone=own,
+        distribution="autotl",
+        input_size=32,
+        preprocessing=dataclasses.replace(own.preprocessing, size=32),
+        weights=str(embedded.WEIGHTS_FILE) if weights else None,
+        weights_sha256=embedded.recorded_checksum() if weights else None,
+    )
+
+
+def stored(folder: Path, train: int = 60, validation: int = 12) -> StoredPixels:
+    """Pictures of stripes, blots and plain colours: class by class another texture."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(train + validation) % CLASSES
+    images = rng.integers(0, 60, (len(labels), 32, 32, 3)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        step = int(rng.integers(3, 6))
+        if label == 0:
+            image[::step] += 150
+        elif label == 1:
+            image[:, ::step] += 150
+        else:
+            image += 90
+    for name, array in {
+        "pixels": images,
+        "margin": images,
+        "labels": labels.astype(np.int32),
+    }.items():
+        np.save(folder / f"{name}.npy", array)
+    return StoredPixels(
+        pixels=str(folder / "pixels.npy"),
+        margin=str(folder / "margin.npy"),
+        labels=str(folder / "labels.npy"),
+        train=train,
+        validation=validation,
+        size=32,
+        margin_size=32,
+        classes=CLASSES,
+        key="made",
+    )
+
+
+class Canned:
+    """A worker that gives stored features; the fault of a test is that it may raise."""
+
+    def __init__(self, folder: Path, stages: int, *, error: Exception | None = None) -> None:
+        self.folder, self.stages, self.error = folder, stages, error
+        self.specs: list[dict[str, Any]] = []
+
+    def call(self, function: str, spec: dict[str, Any], **_: Any) -> Any:
+        assert function == "autotl.measure.sample:run"
+        if self.error:
+            raise self.error
+        self.specs.append(spec)
+        labels = np.load(spec["pixels"]["labels"])
+        known = spec["located"]["weights"] is not None
+        kinds = {"pretrained": spec["rows"], "random": spec["random_rows"]}
+        answer: dict[str, Any] = {"mirrored": []}
+        for kind, rows in kinds.items():
+            answer[kind] = []
+            for stage in range(self.stages if known or kind == "random" else 0):
+                rng = np.random.default_rng(stage)
+                apart = (stage + 1) * (kind == "pretrained")
+                features = rng.normal(size=(len(rows), 5)) + apart * np.eye(5)[labels[rows]]
+                path = self.folder / f"{kind}-{stage}.npy"
+                np.save(path, features.astype(np.float32))
+                answer[kind].append(str(path))
+        speed = Speed(forward=1.0, train=3.0, share_above=(1.0, *[0.5] * self.stages), fixed=2.0)
+        return answer | {
+            "similarity": to_json(Similarity(value=0.5, low=0.4, high=0.6)),
+            "speed": to_json(speed),
+            "parameters_above": [100, 99, 95, 90, 80, 60, 0],
+        }
+
+
+def run(folder: Path, worker: Any, place: LocatedBackbone, **more: Any) -> Measurements:
+    pixels = stored(folder, **more)
+    counts = load_record(100, (30, 30, 40))
+    return measure(
+        pixels, place, counts, split_record(pixels.train), worker, folder=folder / "store", seed=3
+    )
+
+
+def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
+    worker = Canned(tmp_path, 6)
+    found = run(tmp_path, worker, located(), train=2400)
+    assert len(worker.specs[0]["rows"]) == 2000
+    assert len(worker.specs[0]["random_rows"]) == 1000
+    assert set(worker.specs[0]["similar_rows"]) <= set(worker.specs[0]["random_rows"])
+    assert max(worker.specs[0]["rows"]) < 2400
+    assert [probe.examples for probe in found.probes] == [2000] * 6 + [1000] * 6
+    assert (found.tap, found.boundary, found.pretrained) == (6, 4, True)
+    assert found.size.train == 2400
+    assert found.weights == embedded.recorded_checksum()
+    assert from_json(Measurements, to_json(found)) == found
+    again = run(tmp_path, worker, located(), train=2400)
+    assert dataclasses.replace(again, seconds=0) == dataclasses.replace(found, seconds=0)
+
+
+def test_measure_without_weights(tmp_path: Path) -> None:
+    found = run(tmp_path, Canned(tmp_path, 6), located(weights=False))
+    assert (found.pretrained, found.tap, found.boundary) == (False, 6, 0)
+    assert not any(probe.pretrained for probe in found.probes)
+    assert len(found.curve) == 3
+
+
+def test_measure_lets_the_workers_error_through(tmp_path: Path) -> None:
+    with pytest.raises(InternalError, match="as said"):
+        run(tmp_path, Canned(tmp_path, 6, error=InternalError("as said")), located())
+
+
+def test_measure_honours_a_backbone_without_partial_freeze(tmp_path: Path) -> None:
+    place = located()
+    few = dataclasses.replace(place.backbone, no_partial_freeze="its cuts are too few")
+    found = run(tmp_path, Canned(tmp_path, 6), dataclasses.replace(place, backbone=few))
+    assert found.boundary == 0
+
+
+@pytest.mark.slow
+def test_measure_with_a_real_network_twice(tmp_path: Path) -> None:
+    with Worker(log=tmp_path / "log") as worker:
+        found = run(tmp_path, worker, located())
+        again = run(tmp_path, worker, located())
+        bare = run(tmp_path, worker, located(weights=False))
+    assert found.similarity.value is not None
+    assert 0 <= found.similarity.low <= found.similarity.value <= found.similarity.high <= 1
+    assert max(p.linear for p in found.probes if p.pretrained) > 0.8
+    assert found.parameters_above[0] == embedded.PARAMETERS
+    assert found.parameters_above[-1] == 0
+    assert found.speed.share_above[0] == 1
+    assert found.speed.share_above[-1] == 0
+    assert sorted(found.speed.share_above, reverse=True) == list(found.speed.share_above)
+    assert found.speed.forward > 0
+    assert found.speed.train > found.speed.forward
+
+    def timeless(one: Measurements) -> Measurements:
+        return dataclasses.replace(one, speed=again.speed, seconds=0)
+
+    assert timeless(found) == timeless(again)
+    assert bare.similarity.value is None
+    assert "no pretrained weights" in bare.similarity.reason
