@@ -43,8 +43,9 @@ def autotl_step_finished(step: str, record: Any) -> None:
     """Called in the parent process after each step of a run is in the journal, once a step.
 
     `step` is "load", "split", "backbone", "measure", "decide", "search", "evaluate", "export" or
-    "report", `record` the step's frozen record. Not called for steps replayed from the journal. A return
-    is ignored; an exception is reported as a warning that names the plugin and changes nothing.
+    "report", `record` the step's frozen record. Not called for steps replayed from the journal. A
+    return is ignored; an exception is reported as a warning that names the plugin and changes
+    nothing.
     """
 
 

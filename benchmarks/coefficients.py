@@ -40,7 +40,7 @@ from autotl.decide.coefficients import (
 )
 from autotl.decide.deciding import cut
 from autotl.decide.features import FEATURES, features, odds, per_class
-from autotl.decide.prediction import WIDTH, fixed, possible, reference, unit
+from autotl.decide.prediction import WIDTH, possible, reference, unit
 from autotl.decide.scenario import TABLE
 from autotl.records import (
     STRATEGIES,
@@ -401,7 +401,7 @@ def _habits(
         trained = row["strategies"].get(strategy)
         if trained is None:
             continue
-        spent = max(trained["seconds"] - fixed(strategy, one), 0.1)
+        spent = max(trained["seconds"] - one.speed.fixed, 0.1)
         if trained["stopped"] == "deadline":
             spent *= trained["recipe"]["numbers"]["epochs"] / max(trained["epochs"], 1)
         sizes.append(one.size.train)
@@ -412,7 +412,7 @@ def _habits(
     return {
         "passes": (float(np.mean(passes)) - slope * float(logs.mean()), slope),
         "examples": (min(sizes), max(sizes)),
-        "learning_rate": float(np.exp(np.mean(np.log(rates)))),
+        "learning_rate": float(f"{np.exp(np.mean(np.log(rates))):.9g}"),
     }
 
 

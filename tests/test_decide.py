@@ -129,7 +129,7 @@ def row(rng: np.random.Generator, data: str, near: float) -> dict[str, Any]:
         made[strategy] = {
             "accuracy": features.accuracy_of(log_odds),
             "test": 10_000,
-            "seconds": prediction.fixed(strategy, one) + unit,
+            "seconds": one.speed.fixed + unit,
             "epochs": epochs,
             "stopped": "epochs",
             "recipe": {"numbers": {"learning_rate": 1e-3, "epochs": epochs}},
@@ -175,7 +175,7 @@ def test_fit_learns_seconds() -> None:
         2.0 + 10 * 240 * 0.003, rel=0.05
     )
     assert prediction.seconds("feature-extraction", one, fitted()) == pytest.approx(
-        240 * 0.001, rel=0.3
+        2.0 + 240 * 0.001, rel=0.3
     )
 
 
@@ -185,7 +185,7 @@ def test_fit_scales_a_training_cut_short_to_all_of_its_epochs() -> None:
     whole = script().fit(rows)[0]
     for one in rows:
         trained, m = one["strategies"]["scratch"], from_json(Measurements, one["measurements"])
-        start = prediction.fixed("scratch", m)
+        start = m.speed.fixed
         trained["seconds"] = start + (trained["seconds"] - start) / 2
         trained |= {"stopped": "deadline", "epochs": 5}
     assert script().fit(rows)[0].strategies["scratch"].passes == pytest.approx(
@@ -240,6 +240,7 @@ def test_line_parts_rows_or_is_the_median(
 def test_decision_is_whole_and_round_trips() -> None:
     decision = choose(measured())
     assert from_json(Decision, json.loads(json.dumps(to_json(decision)))) == decision
+    assert decision.learning_rate == 1e-3
     assert set(decision.predicted) == set(STRATEGIES)
     for one in decision.predicted.values():
         assert 0 < one.low < one.accuracy < one.high < 1
@@ -309,11 +310,15 @@ def test_budget_rules_out_what_takes_too_long() -> None:
     assert late.strategy == held.strategy
 
 
-def test_a_budget_too_small_for_anything_is_an_error() -> None:
+def test_a_budget_too_small_for_anything_takes_the_quickest_or_is_an_error() -> None:
+    one = measured(per_class=3000)
+    hurried = choose(one, Budget(seconds=0.01, trials=None))
+    assert (hurried.strategy, hurried.runner_up) == ("feature-extraction", None)
+    assert any("feature-extraction is cut short" in reason for reason in hurried.reasons)
+    forced = choose(one, Budget(seconds=0.01, trials=None), strategy="scratch")
+    assert any("scratch is cut short" in reason for reason in forced.reasons)
     with pytest.raises(ResourceError, match="quickest strategy, feature-extraction"):
-        choose(measured(per_class=3000), Budget(seconds=0.01, trials=None))
-    forced = choose(measured(per_class=3000), Budget(seconds=0.01, trials=None), strategy="scratch")
-    assert any("scratch is given less" in reason for reason in forced.reasons)
+        choose(one, Budget(seconds=60, trials=None), seconds_left=-1.0)
 
 
 def test_race_shrinks_with_the_margin() -> None:

@@ -180,11 +180,11 @@ def test_orientation_matters_where_mirroring_swaps_the_classes() -> None:
         random_rows=rows,
         mirrored_rows=rows,
     )
-    assert not measuring.orientation_matters(base, 1)
+    assert not measuring.orientation_matters(base, 1, 10.0)
     swapped = features[rows].copy()
     swapped[:, [0, 1]] = swapped[:, [1, 0]]
-    assert measuring.orientation_matters(dataclasses.replace(base, mirrored=[swapped]), 1)
-    assert not measuring.orientation_matters(dataclasses.replace(base, mirrored=[]), 1)
+    assert measuring.orientation_matters(dataclasses.replace(base, mirrored=[swapped]), 1, 10.0)
+    assert not measuring.orientation_matters(dataclasses.replace(base, mirrored=[]), 1, 10.0)
 
 
 # ---- depth ----

@@ -27,8 +27,9 @@ def decide(
     """Choose a strategy, or take the one that the user named and say what the engine would do.
 
     `seconds_left` is what the budget still holds (None: all of `budget.seconds`). With a budget,
-    a strategy predicted to take longer cannot be chosen; without one the choice does not depend
-    on measured seconds. Raises `ResourceError` where the budget is too small for any strategy,
+    a strategy predicted to take longer cannot be chosen (where all would, the quickest is, to be
+    cut short); without one the choice does not depend
+    on measured seconds. Raises `ResourceError` where nothing of the budget is left,
     `PluginError` or `UsageError` where the named one is impossible, `InternalError` where the
     coefficients are missing.
     """
@@ -67,8 +68,8 @@ def _outcome(
     strategy: Strategy | None,
     left: float | None,
 ) -> reasons.Outcome:
-    affordable = _affordable(found, left, forced=strategy is not None)
-    engine = _first(affordable or found)
+    affordable = _affordable(found, left)
+    engine = _first(affordable)
     chosen = _named(strategy, measurements) or engine
     others = {name: one for name, one in affordable.items() if name != chosen}
     rival = _first(others) if others else None
@@ -79,23 +80,25 @@ def _outcome(
         rival=rival,
         race=0.0 if strategy or rival is None else _race(found, chosen, rival, known),
         left=left,
-        affordable=tuple(affordable),
         same_code=known.code == trainer_digest(),
     )
 
 
-def _affordable(found: Forecasts, left: float | None, *, forced: bool) -> Forecasts:
+def _affordable(found: Forecasts, left: float | None) -> Forecasts:
+    """What is predicted to fit the seconds left; where nothing does, the quickest, to be cut
+    short. Raises `ResourceError` where none are left.
+    """
     if left is None:
         return found
-    kept = {name: one for name, one in found.items() if one.shown.minutes * 60 <= left}
-    if not kept and not forced:
-        quickest = min(found, key=lambda name: found[name].shown.minutes)
+    quickest = min(found, key=lambda name: found[name].shown.minutes)
+    if left <= 0:
         raise ResourceError(
-            f"{max(left, 0.0):.0f} s of the budget are left, and the quickest strategy, "
-            f"{quickest}, would take {found[quickest].shown.minutes * 60:.0f} s.",
+            "The budget was used up before the first training: the quickest strategy, "
+            f"{quickest}, is predicted to take {found[quickest].shown.minutes * 60:.0f} s.",
             hint="Give a larger --budget.",
         )
-    return kept
+    kept = {name: one for name, one in found.items() if one.shown.minutes * 60 <= left}
+    return kept or {quickest: found[quickest]}
 
 
 def _first(found: Forecasts) -> Strategy:

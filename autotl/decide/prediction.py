@@ -63,12 +63,7 @@ def seconds(strategy: Strategy, measured: Measurements, known: Coefficients) -> 
     line, train = known.strategies[strategy], max(measured.size.train, 1)
     held = min(max(train, line.examples[0]), line.examples[1])
     passes = math.exp(line.passes[0] + line.passes[1] * math.log(held))
-    return fixed(strategy, measured) + passes * train * unit(strategy, measured)
-
-
-def fixed(strategy: Strategy, measured: Measurements) -> float:
-    """Seconds before the first step."""
-    return 0.0 if strategy == "feature-extraction" else measured.speed.fixed
+    return measured.speed.fixed + passes * train * unit(strategy, measured)
 
 
 def unit(strategy: Strategy, measured: Measurements) -> float:

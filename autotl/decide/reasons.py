@@ -22,7 +22,6 @@ class Outcome:
     rival: Strategy | None
     race: float
     left: float | None
-    affordable: tuple[Strategy, ...]
     same_code: bool
 
 
@@ -53,7 +52,7 @@ def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
     sentence = f"{outcome.chosen} is predicted to reach {_percent(first.accuracy)} "
     sentence += f"({_percent(first.low)} to {_percent(first.high)})"
     if outcome.rival is None:
-        yield sentence + "; nothing else is possible."
+        yield sentence + "; nothing else can be chosen."
         return
     second = found[outcome.rival].shown
     yield sentence + f", {outcome.rival} {_percent(second.accuracy)}."
@@ -69,9 +68,9 @@ def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
     if outcome.left is None:
         return
     for name, one in found.items():
-        if name in outcome.affordable:
+        if one.shown.minutes * 60 <= outcome.left:
             continue
-        spoken = "is given less" if name == outcome.chosen else "cannot be chosen"
+        spoken = "is cut short" if name == outcome.chosen else "cannot be chosen"
         yield (
             f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
             f"{outcome.left / 60:.1f} left."

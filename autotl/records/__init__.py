@@ -1,0 +1,103 @@
+"""The frozen dataclasses that pass between rooms, to plugins, and into the journal.
+
+All of them but `Dataset` and `Loader` (which hold callables) round-trip through JSON by
+`to_json` and `from_json`. Big arrays and weights are files, named by `FileRef`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from autotl.records.contract import Backbone, Dataset, InputSizes, Loader, Preprocessing, Weights
+from autotl.records.data import (
+    FileRef,
+    LoadRecord,
+    LocatedBackbone,
+    SetAside,
+    Split,
+    SplitRecord,
+    StoredPixels,
+)
+from autotl.records.measured import (
+    Budget,
+    CurvePoint,
+    Decision,
+    Measurements,
+    Prediction,
+    Probe,
+    Similarity,
+    Size,
+    Speed,
+)
+from autotl.records.results import (
+    ClassScore,
+    Evaluation,
+    Export,
+    Interval,
+    Parity,
+    ReportRecord,
+    RunRecords,
+)
+from autotl.records.trials import Head, Ledger, Numbers, Recipe, SearchRecord, Trial, TrialResult
+from autotl.records.words import CONTRACT, METRICS, STRATEGIES, Metric, Strategy
+
+R = TypeVar("R")
+
+
+def to_json(record: Any) -> Any:
+    """The record as JSON-ready builtins (tuples become lists)."""
+    return msgspec.to_builtins(record)
+
+
+def from_json(cls: type[R], data: Any) -> R:
+    """The record of class `cls` that `to_json` gave; raises `msgspec.ValidationError`."""
+    return msgspec.convert(data, cls)
+
+
+__all__ = [
+    "Backbone",
+    "Budget",
+    "CONTRACT",
+    "ClassScore",
+    "CurvePoint",
+    "Dataset",
+    "Decision",
+    "Evaluation",
+    "Export",
+    "FileRef",
+    "Head",
+    "InputSizes",
+    "Interval",
+    "Ledger",
+    "LoadRecord",
+    "Loader",
+    "LocatedBackbone",
+    "METRICS",
+    "Measurements",
+    "Metric",
+    "Numbers",
+    "Parity",
+    "Prediction",
+    "Preprocessing",
+    "Probe",
+    "Recipe",
+    "ReportRecord",
+    "RunRecords",
+    "STRATEGIES",
+    "SearchRecord",
+    "SetAside",
+    "Similarity",
+    "Size",
+    "Speed",
+    "Split",
+    "SplitRecord",
+    "StoredPixels",
+    "Strategy",
+    "Trial",
+    "TrialResult",
+    "Weights",
+    "from_json",
+    "to_json",
+]

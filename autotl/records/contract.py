@@ -1,0 +1,116 @@
+"""What plugins give: backbones, loaders and the data sets that loaders read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from autotl.records.words import CONTRACT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """From upright RGB uint8 pixels to what a backbone takes, as data.
+
+    The image is resized to `size` × `size` (bicubic on uint8; `squash` ignores the aspect ratio,
+    `crop` resizes the shorter side and cuts the centre), put in channel order `channels`, then
+    `(pixel * scale - mean) / deviation` per channel, in that channel order, float32.
+    """
+
+    size: int
+    resize: Literal["squash", "crop"] = "squash"
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: Literal["RGB", "BGR"] = "RGB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSizes:
+    """Side lengths in pixels that a backbone takes: `least` to `most`, by steps of `multiple_of`."""
+
+    least: int
+    most: int
+    default: int
+    multiple_of: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One file of pretrained weights.
+
+    `file` is looked for beside the package `package` when that is given, else in Keras's own
+    cache (`KERAS_HOME`, default `~/.keras`, folder `models`). `url` is where it may be had;
+    `sha256` is checked when given; `trained_at` is the input size it was trained at.
+    """
+
+    file: str
+    package: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    trained_at: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A pretrained network as data (see `autotl/hookspecs.py` for the whole contract).
+
+    `stages` are layer names, from input to output, after each of which one tensor carries
+    everything. `build` is "module:function", called in a worker process as
+    `build(input_size: int, weights: Path | None) -> keras.Model` with input `(size, size, 3)`
+    float32, already preprocessed, and the last stage's feature map as output. `weights` lists
+    the files that serve, best first; empty means that none exist (only `scratch` works).
+    """
+
+    name: str
+    build: str
+    stages: tuple[str, ...]
+    input_sizes: InputSizes
+    preprocessing: Preprocessing
+    parameters: int
+    license: str
+    source_domain: str
+    weights: tuple[Weights, ...] = ()
+    weights_license: str = ""
+    reference_statistics: str | None = None
+    no_partial_freeze: str = ""
+    kind: str = "image"
+    contract: int = CONTRACT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a loader found. Labels and names are in memory; examples are read one at a time.
+
+    `ids` are unique and stable (a relative path, say), `labels` index `classes`, `read(i)` gives
+    the encoded bytes of example i or its uint8 pixels (height, width) or (height, width, 1|3|4),
+    `splits` names a given split ("train", "validation" or "test") for each example, `groups`
+    a group that must stay on one side of every split.
+    """
+
+    kind: str
+    ids: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    read: Callable[[int], Any]
+    groups: tuple[str, ...] | None = None
+    splits: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    """A reader of one layout of data (see `autotl/hookspecs.py` for the whole contract).
+
+    `matches(data, options)` says in a sentence why the data is of its layout, or None; it may
+    read 64 KiB of one file. `load(data, options)` reads it or raises `DataError`. `data` is what
+    the user gave: a path as str, a built-in name, or a Python object; `options` is a mapping.
+    """
+
+    name: str
+    description: str
+    matches: Callable[[Any, Mapping[str, Any]], str | None]
+    load: Callable[[Any, Mapping[str, Any]], Dataset]
+    kind: str = "image"
+    contract: int = CONTRACT

@@ -1,0 +1,141 @@
+"""What is measured, and what is decided from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotl.records.words import Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much there is to learn from. `imbalance` is largest class over smallest."""
+
+    examples: int
+    train: int
+    classes: int
+    per_class_least: int
+    per_class_median: float
+    imbalance: float
+    duplicates: int
+    median_side: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity:
+    """Similarity of the target to the source domain, 0 (like noise) to 1, with a 95 % interval.
+
+    All three are None where it cannot be measured; `reason` then says why.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Cross-validated accuracy, 0 to 1, of probes on one stage's average-pooled output."""
+
+    stage: str
+    pretrained: bool
+    linear: float
+    knn: float
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """The probe's learning curve: accuracy of the linear probe at the tap with so many examples."""
+
+    examples: int
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Measured seconds, on this machine, at the chosen input size.
+
+    `forward` is seconds an image of a whole forward pass; `train` is seconds an image of a whole
+    training step (k = 0); `share_above[k]` is the share of a training step's time that remains
+    with boundary k (k = 0 .. number of stages; share_above[0] = 1, the last is about 0).
+    `fixed` is seconds to build and compile one training model.
+    """
+
+    forward: float
+    train: float
+    share_above: tuple[float, ...]
+    fixed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """Everything that the decision reads. `tap` is the proposed tap (stage number, 1-based),
+    `boundary` the proposed k for partial freeze (0 where there is none), `weights` the SHA-256 of
+    the pretrained weights.
+    """
+
+    backbone: str
+    input_size: int
+    stages: tuple[str, ...]
+    pretrained: bool
+    size: Size
+    similarity: Similarity
+    probes: tuple[Probe, ...]
+    curve: tuple[CurvePoint, ...]
+    tap: int
+    boundary: int
+    parameters_above: tuple[int, ...]
+    orientation_matters: bool
+    speed: Speed
+    seconds: float
+    weights: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Seconds of wall-clock and number of trials; None where not limited."""
+
+    seconds: float | None
+    trials: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Predicted test accuracy with a 95 % interval, and minutes of one default training."""
+
+    accuracy: float
+    low: float
+    high: float
+    minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The choice, the evidence in sentences, and what was predicted for each strategy.
+
+    `frozen` are the stages 1..boundary by name, `tap` the stages whose pooled output the head
+    reads. `margin` is predicted accuracy over the runner-up's. `race` is the share of the search
+    budget that the runner-up gets (0 where the margin is beyond the interval). `engine` is what
+    the engine would have chosen where the user named a strategy (`forced`).
+    """
+
+    backbone: str
+    input_size: int
+    strategy: Strategy
+    engine: Strategy
+    forced: bool
+    boundary: int
+    frozen: tuple[str, ...]
+    taps: tuple[int, ...]
+    tap: tuple[str, ...]
+    learning_rate: float
+    runner_up: Strategy | None
+    margin: float
+    race: float
+    scenario: str
+    reasons: tuple[str, ...]
+    predicted: dict[str, Prediction]
+    coefficients: str
+    provisional: bool

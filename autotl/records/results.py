@@ -1,0 +1,114 @@
+"""What evaluation, export and the report give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotl.records.data import FileRef, LoadRecord, LocatedBackbone, SetAside, SplitRecord
+from autotl.records.measured import Budget, Decision, Measurements
+from autotl.records.trials import SearchRecord, Trial
+from autotl.records.words import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """Test figures of one class."""
+
+    name: str
+    examples: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Test figures of the final model, the baselines on the same rows, and calibration.
+
+    `confusion[i][j]` counts test rows of class i predicted as j. `temperature` was fitted on
+    validation rows. `predictions` is (test, classes) float32 probabilities, in the order of the
+    test rows without those in `set_aside`. `linear_probe` is None where the probe's trial failed.
+    """
+
+    examples: int
+    accuracy: Interval
+    balanced_accuracy: Interval
+    macro_f1: Interval
+    log_loss: float
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    majority: Interval
+    linear_probe: Interval | None
+    calibration_error: float
+    calibration_error_before: float
+    temperature: float
+    model: FileRef
+    predictions: FileRef
+    set_aside: tuple[SetAside, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How far the ONNX file is from the Keras model on the training path, from raw inputs.
+
+    Differences are of probabilities; `tolerance` is scaled to the model's own response to a
+    relative input change of 1e-6.
+    """
+
+    examples: int
+    top1_agreement: float
+    explained: int
+    median_difference: float
+    largest_difference: float
+    tolerance: float
+    optimised_difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """The exported file and its proof."""
+
+    model: FileRef
+    opset: int
+    parity: Parity
+    checks: tuple[str, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecords:
+    """Every record of a run, for the report. `seconds` is by step, over all sittings."""
+
+    name: str
+    load: LoadRecord
+    split: SplitRecord
+    located: LocatedBackbone
+    measurements: Measurements
+    decision: Decision
+    search: SearchRecord
+    evaluation: Evaluation
+    export: Export
+    trials: tuple[Trial, ...]
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    budget: Budget
+    metric: Metric
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRecord:
+    """The files that the report step wrote."""
+
+    report: FileRef
+    card: FileRef
