@@ -103,6 +103,7 @@ def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: List
         measured, decision = _decided(at, loaded, rows, located, pixels, {"folder": cache, **tools})
         limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
+        wishes["test_rows"] = rows.record.test
         subject = (decision, measured, pixels, located)
         found = at.once(
             "search", search.search, *subject, ledger=at.ledger, **limits, **wishes, **places

@@ -79,8 +79,8 @@ def predict(
     """
     if top < 1 or batch < 1:
         raise UsageError(f"top and batch must be at least 1, not {top} and {batch}.")
-    items = _items(inputs)
-    return _predicted(open_model(Path(model)), items, top, batch, progress)
+    opened = open_model(Path(model))
+    return _predicted(opened, _items(inputs), top, batch, progress)
 
 
 def open_model(path: Path) -> Model:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,12 @@ def autotl_backbones():
 """
 
 
+OURS = {"autotl", *(point.dist.name for point in metadata.entry_points(group="autotl"))}
+"""Distributions that are really installed here, such as our own plugin."""
+
+
 def third(found: Plugins) -> list:
-    return [plugin for plugin in found.listed if plugin.distribution != "autotl"]
+    return [plugin for plugin in found.listed if plugin.distribution not in OURS]
 
 
 def only(found: Plugins):
@@ -115,9 +120,9 @@ def test_an_installed_plugin_brings_its_records(install):
     plugin = only(found)
     assert (plugin.name, plugin.distribution, plugin.version) == ("tiny-dist", "tiny-dist", "1.2")
     assert (plugin.status, plugin.backbones, plugin.loaders) == ("loaded", ("Tiny",), ("sheets",))
-    assert found.backbones[-1].distribution == "tiny-dist"
+    assert "tiny-dist" in {offered.distribution for offered in found.backbones}
     assert "sheets" in {loader.name for loader in found.loaders}
-    assert found.versions() == {"tiny-dist": "1.2"}
+    assert found.versions()["tiny-dist"] == "1.2"
 
 
 @pytest.mark.parametrize("name", ["tiny-dist", "TINY-dist", "the-point"])

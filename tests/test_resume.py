@@ -28,7 +28,7 @@ class Killer:
         if step == self.step and not self.what:
             os.kill(os.getpid(), signal.SIGKILL)
     def progress(self, what, done, total):
-        if self.what and self.now == self.step and what.startswith(self.what):
+        if self.what and self.now == self.step and self.what in what:
             os.kill(os.getpid(), signal.SIGKILL)
     def step_finished(self, step, record, seconds): pass
     def trial_finished(self, trial): pass

@@ -165,7 +165,7 @@ def mirror_drop(
     fold: NDArray[np.int64],
     strength: float,
 ) -> tuple[float, float]:
-    """Accuracy of the linear probe of that strength on `rows`, as they are and mirrored.
+    """Accuracy of the linear probe of that strength on the sample's `rows`, plain and mirrored.
 
     `features` (n, d) and `labels` (n,) are of the sample, `mirrored` (len(rows), d) of the
     mirrored rows. Each row is judged by the probe that did not see its fold.

@@ -28,7 +28,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class InputSizes:
-    """Side lengths in pixels that a backbone takes: `least` to `most`, by steps of `multiple_of`."""
+    """Sides in pixels that a backbone takes: `least` to `most`, by steps of `multiple_of`."""
 
     least: int
     most: int

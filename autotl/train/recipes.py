@@ -18,12 +18,14 @@ def default(
     taps: tuple[int, ...] | None = None,
     learning_rate: float | None = None,
 ) -> Recipe:
-    """The recipe that a strategy starts from; `boundary` and `taps` default to the measured ones.
+    """The recipe that a strategy starts from.
 
-    Raises ValueError for partial freeze where no boundary is proposed.
+    `boundary` defaults to the measured one; `taps` to the measured tap where only the head is
+    trained, else to the last stage. Raises ValueError for partial freeze where no boundary is
+    proposed.
     """
-    taps = taps or (measurements.tap,)
     stages = len(measurements.stages)
+    taps = taps or (measurements.tap if strategy == "feature-extraction" else stages,)
     numbers = _numbers(strategy, measurements)
     if learning_rate is not None:
         numbers = replace(numbers, learning_rate=learning_rate)
@@ -33,8 +35,8 @@ def default(
         input_size=measurements.input_size,
         pretrained=strategy != "scratch",
         boundary=_boundary(strategy, measurements, boundary, taps),
-        last=max(taps) if strategy != "scratch" else max(max(taps), stages),
-        taps=taps if strategy != "scratch" else (stages,),
+        last=max(taps),
+        taps=taps,
         head=_head(strategy),
         numbers=numbers,
     )
