@@ -118,7 +118,7 @@ def run(data: Path, sets: list[str], cells: Any, most: float) -> None:
             if any({key: row[key] for key in cell} == cell for row in rows()):
                 continue
             begun = time.monotonic()
-            found = _cell(data / name, cell, worker, Path(folder), most)
+            found = trained_cell(data / name, cell, worker, Path(folder), most)
             row = cell | found | {"machine": statement(), "code": trainer_digest(), "most": most}
             with ROWS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -142,9 +142,15 @@ def _located(name: str, size: int) -> LocatedBackbone:
     return located(choose_backbone(discover(), name, download=False), size)
 
 
-def _cell(
-    path: Path, cell: dict[str, Any], worker: Any, folder: Path, most: float
+def trained_cell(
+    path: Path,
+    cell: dict[str, Any],
+    worker: Any,
+    folder: Path,
+    most: float | None,
+    test_rows: int = TEST,
 ) -> dict[str, Any]:
+    """Measurements of a cell, and what each strategy's default recipe gives on its test rows."""
     from autotl import activations
     from autotl.measure import measure
 
@@ -159,7 +165,7 @@ def _cell(
         loaded.dataset, loaded.hashes, (train, validation), located, folder=cache
     )
     test = activations.store_rows(
-        loaded.dataset, _some(loaded, split.test, TEST), loaded.hashes, located, cache
+        loaded.dataset, _some(loaded, split.test, test_rows), loaded.hashes, located, cache
     )
     measured = measure(
         pixels, located, loaded.record, split.record, worker, folder=cache, seed=SEED

@@ -44,9 +44,12 @@ def _row(offered: OfferedBackbone) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
     from rich.table import Table
 
-    table = Table("name", "parameters", "input", "weights", "license", "source domain")
+    table = Table(
+        "name", "parameters", "input", "weights", "license", "source domain", box=box.SIMPLE_HEAD
+    )
     for row in rows:
         sizes = row["input_sizes"]
         license_ = row["license"] + (

@@ -25,10 +25,11 @@ def print_json(value: Any) -> None:
 def show(renderables: Iterable[Any]) -> None:
     """Tables and text on standard output; plain where it is piped."""
     from rich.console import Console
+    from rich.text import Text
 
-    console = Console(soft_wrap=False, highlight=False)
+    console = Console(highlight=False)
     for renderable in renderables:
-        console.print(renderable)
+        console.print(renderable, soft_wrap=isinstance(renderable, Text))
 
 
 def listener(*, quiet: bool, verbose: bool) -> Quiet | Plain | Live:

@@ -30,9 +30,10 @@ def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ..
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
     from rich.table import Table
 
-    table = Table("plugin", "distribution", "status", "backbones", "loaders")
+    table = Table("plugin", "distribution", "status", "backbones", "loaders", box=box.SIMPLE_HEAD)
     for row in rows:
         status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
         table.add_row(

@@ -72,11 +72,12 @@ def _verdict(counts: dict[str, int], quiet: bool) -> int:
 
 
 def _table(predicted: Iterable[Predicted], top: int) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("input", "label", "probability")
+    table = Table("input", "label", "probability", box=box.SIMPLE_HEAD)
     for item in predicted:
         if item.error is not None:
             table.add_row(Text(item.id), Text("unreadable", style="red"), "")

@@ -6,7 +6,7 @@ plain text too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autotl.records import (
@@ -125,11 +125,8 @@ def evidence(measurements: Measurements, decision: Decision) -> list[Any]:
 
 
 def _probes(measured: Measurements) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Probes by stage (cross-validated accuracy)", title_justify="left")
-    for heading in ("stage", "linear", "k-NN", "linear, random weights"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    headings = ("stage", "linear", "k-NN", "linear, random weights")
+    table = _table("Probes by stage (cross-validated accuracy)", headings)
     random = {probe.stage: probe for probe in measured.probes if not probe.pretrained}
     shown = [p for p in measured.probes if p.pretrained] or list(random.values())
     for probe in shown:
@@ -145,11 +142,8 @@ def _probes(measured: Measurements) -> Table:
 
 
 def _strategies(decision: Decision) -> Table:
-    from rich.table import Table
-
-    table = Table(title="The four strategies, predicted", title_justify="left")
-    for heading in ("strategy", "accuracy", "95 % interval", "time"):
-        table.add_column(heading, justify="left" if heading == "strategy" else "right")
+    headings = ("strategy", "accuracy", "95 % interval", "time")
+    table = _table("The four strategies, predicted", headings)
     for strategy, figure in decision.predicted.items():
         mark = " (chosen)" if strategy == decision.strategy else ""
         mark = " (runner-up)" if strategy == decision.runner_up else mark
@@ -165,7 +159,8 @@ def _strategies(decision: Decision) -> Table:
 def _reasons(reasons: tuple[str, ...] | list[str]) -> Any:
     from rich.text import Text
 
-    return Text("Reasons\n" + "\n".join(f"  - {reason}" for reason in reasons))
+    text = "\n".join(f"  - {reason}" for reason in reasons)
+    return Text.assemble(("Reasons\n", "bold"), text, "\n")
 
 
 def summary(report: dict[str, Any], folder: str) -> list[Any]:
@@ -180,13 +175,21 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
     return [_figures(report), _reasons(report["decision"]["reasons"]), where]
 
 
-def _figures(report: dict[str, Any]) -> Table:
+def _table(title: str, headings: Sequence[str]) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    from rich import box
     from rich.table import Table
 
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    return table
+
+
+def _figures(report: dict[str, Any]) -> Table:
     evaluation = report["evaluation"]
-    table = Table(title=f"Test figures on {evaluation['examples']} examples", title_justify="left")
-    for heading in ("", "value", "95 % interval"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    title = f"Test figures on {evaluation['examples']} examples"
+    table = _table(title, ("", "value", "95 % interval"))
     best = report["search"]["best"]["recipe"]["strategy"]
     rows = (
         (f"accuracy ({best})", "accuracy"),

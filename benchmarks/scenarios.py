@@ -1,0 +1,122 @@
+"""Does the predicted order of the strategies change as the four scenarios say, and does it hold?
+
+    python benchmarks/scenarios.py DATA [--fashion FOLDER]
+    python benchmarks/scenarios.py --table
+
+200 and 3,000 training examples of cifar10 and of Fashion-MNIST, neither of which the decision's
+coefficients were fitted on. In each cell the four strategies are predicted from measurements, then
+all four are trained by their default recipes and judged on test rows. DATA holds
+`cifar10/{train,test}/CLASS/*`; FOLDER holds Fashion-MNIST's four IDX files, of which the first
+10,000 training and 2,000 test images are taken. A finished cell is a line in `scenarios.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from coefficients import trained_cell
+from machine import statement
+
+from autotl.decide import decide
+from autotl.records import Budget, Measurements, from_json
+
+ROWS = Path(__file__).with_suffix(".jsonl")
+EXAMPLES = (200, 3000)
+BACKBONE, SIZE, TEST = "embedded", 48, 2000
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's IDX files")
+    parser.add_argument("--table", action="store_true", help="print the finished cells")
+    chosen = parser.parse_args()
+    print(statement())
+    if not chosen.table:
+        if chosen.data is None or chosen.fashion is None:
+            parser.error("name DATA and --fashion FOLDER, or --table")
+        run(chosen.data, chosen.fashion)
+    print(table(rows()))
+
+
+def rows() -> list[dict[str, Any]]:
+    """The finished cells."""
+    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def run(data: Path, fashion: Path) -> None:
+    """Add the missing cells to the rows."""
+    from autotl.worker import Worker
+
+    with tempfile.TemporaryDirectory() as name, Worker(recycle_above=3 * 10**9) as worker:
+        folder = Path(name)
+        paths = {"cifar10": data / "cifar10", "fashion-mnist": _fashion(fashion, folder)}
+        for examples, (data_set, path) in itertools.product(EXAMPLES, paths.items()):
+            cell = {"data": data_set, "backbone": BACKBONE, "input_size": SIZE, "limit": examples}
+            if any({key: row[key] for key in cell} == cell for row in rows()):
+                continue
+            begun = time.monotonic()
+            found = trained_cell(path, cell, worker, folder, None, TEST)
+            row = {**cell, **found, "machine": statement(), "seconds": time.monotonic() - begun}
+            with ROWS.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+            print(f"{data_set}, {examples}: {row['seconds']:.0f} s", flush=True)
+
+
+def _fashion(folder: Path, out: Path) -> Path:
+    def idx(name: str, skip: int, count: int) -> np.ndarray:
+        with gzip.open(folder / name) as stream:
+            return np.frombuffer(stream.read(), np.uint8, offset=skip)[:count]
+
+    train, test, area = 10_000, 2_000, 28 * 28
+    path = out / "fashion-mnist.npz"
+    np.savez(
+        path,
+        x_train=idx("train-images-idx3-ubyte.gz", 16, train * area).reshape(-1, 28, 28),
+        y_train=idx("train-labels-idx1-ubyte.gz", 8, train),
+        x_test=idx("t10k-images-idx3-ubyte.gz", 16, test * area).reshape(-1, 28, 28),
+        y_test=idx("t10k-labels-idx1-ubyte.gz", 8, test),
+    )
+    return path
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Markdown: a row a cell; the predictions are made anew from the stored measurements."""
+    lines = [
+        "| set, examples | scenario | predicted, best first | trained, best first "
+        "| first place confirmed | within a standard error |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(_line(row) for row in found)])
+
+
+def _line(row: dict[str, Any]) -> str:
+    decision = decide(from_json(Measurements, row["measurements"]), Budget(seconds=None, trials=1))
+    expected = sorted(decision.predicted.items(), key=lambda item: -item[1].accuracy)
+    trained = sorted(row["strategies"].items(), key=lambda item: -item[1]["accuracy"])
+    own = row["strategies"][decision.strategy]["accuracy"]
+    best = trained[0][1]["accuracy"]
+    error = math.sqrt((own * (1 - own) + best * (1 - best)) / trained[0][1]["test"])
+    predicted = ", ".join(f"{name} {one.accuracy:.3f}" for name, one in expected)
+    came = ", ".join(f"{name} {one['accuracy']:.3f}" for name, one in trained)
+    confirmed = "yes" if decision.strategy == trained[0][0] else "no"
+    near = "yes" if best - own <= error else "no"
+    return (
+        f"| {row['data']}, {row['limit']} | {decision.scenario} | {predicted} | {came} "
+        f"| {confirmed} | {near} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
