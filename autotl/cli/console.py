@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from autotl.report.terminal import step_line, trial_line
-
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from autotl.records import Trial
@@ -22,12 +21,22 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show(renderables: Iterable[Any]) -> None:
-    """Tables and text on standard output; plain where it is piped."""
+PIPED_WIDTH = 1000
+"""Characters a line may take where no terminal limits it, so that nothing is cut short."""
+
+
+def standard_output() -> Console:
+    """The console for results: plain and uncut where standard output is piped."""
     from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
+def show(renderables: Iterable[Any]) -> None:
+    """Tables and text on standard output."""
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = standard_output()
     for renderable in renderables:
         console.print(renderable, soft_wrap=isinstance(renderable, Text))
 
@@ -95,10 +104,14 @@ class Plain:
 
     def step_finished(self, step: str, record: Any, seconds: float) -> None:
         """The step's line."""
+        from autotl.report.terminal import step_line
+
         self._say(f"{step:<9} {step_line(record)}  [{seconds:.1f} s]")
 
     def trial_finished(self, trial: Trial) -> None:
         """The trial's line."""
+        from autotl.report.terminal import trial_line
+
         self._say(f"  {trial_line(trial)}")
 
     def note(self, message: str) -> None:
@@ -170,12 +183,16 @@ class Live:
         """The step's line above the bar."""
         from rich.markup import escape
 
+        from autotl.report.terminal import step_line
+
         line = escape(step_line(record))
         self.console.print(f"[green]✓[/] [bold]{step:<9}[/] {line} [dim]{seconds:.1f} s[/]")
 
     def trial_finished(self, trial: Trial) -> None:
         """The trial's line above the bar."""
         from rich.markup import escape
+
+        from autotl.report.terminal import trial_line
 
         self.console.print(f"  [dim]{escape(trial_line(trial))}[/]")
 

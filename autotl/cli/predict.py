@@ -73,17 +73,21 @@ def _verdict(counts: dict[str, int], quiet: bool) -> int:
 
 def _table(predicted: Iterable[Predicted], top: int) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("input", "label", "probability", box=box.SIMPLE_HEAD)
+    from autotl.cli.console import standard_output
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("input", overflow="fold")
+    table.add_column("label", overflow="fold")
+    table.add_column("probability", justify="right")
     for item in predicted:
         if item.error is not None:
             table.add_row(Text(item.id), Text("unreadable", style="red"), "")
         for rank, (label, probability) in enumerate(item.top):
             table.add_row(Text("" if rank else item.id), Text(label), f"{probability:.3f}")
-    Console(highlight=False).print(table)
+    standard_output().print(table)
 
 
 def _json_lines(predicted: Iterable[Predicted], top: int) -> None:
