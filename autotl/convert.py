@@ -109,6 +109,8 @@ def _converted(
             tensors_to_rename=dict(zip(ins + outs, inputs + outputs, strict=True)),
         )
     except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            raise  # the worker tells lack of memory by these two
         raise ParityError(f"{model.name} cannot be converted to ONNX: {error}") from error
     return proto
 

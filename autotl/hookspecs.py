@@ -2,7 +2,8 @@
 
 A plugin is a module that an installed distribution names in the entry-point group `autotl`; its
 functions are marked with `autotl.hookimpl`. Importing it must import neither keras nor
-tensorflow. It is imported once a process, when plugins are first asked for.
+tensorflow. It is imported once a process, when plugins are first asked for; a discovery is each
+fit, resume or inspect, and each `autotl backbones` or `autotl plugins`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ hookimpl = pluggy.HookimplMarker("autotl")
 
 @hookspec
 def autotl_backbones() -> list[Backbone]:
-    """Called once a process, at discovery. Return the backbones that the plugin brings.
+    """Called once a discovery. Return the backbones that the plugin brings.
 
     Each is validated; a name taken twice is an error that names both distributions. An
     exception, a return that is not a list of `Backbone`, or another `contract` sets the whole
@@ -30,10 +31,12 @@ def autotl_backbones() -> list[Backbone]:
 
 @hookspec
 def autotl_loaders() -> list[Loader]:
-    """Called once a process, at discovery. Return the loaders that the plugin brings.
+    """Called once a discovery. Return the loaders that the plugin brings.
 
-    Each loader's `matches` is called once a run for the data that the user named, in no
-    promised order; exactly one must match, or the user is asked to name one by `--loader`.
+    Each loader's `matches` is called once a sitting (a fit, a resume, an inspect) for the data
+    that the user named, in no promised order; exactly one must match, or the user is asked to
+    name one by `--loader`. With `--loader` only the named one is called, and that loader reads
+    the data even where its `matches` returns None.
     """
     raise AssertionError("a specification is never called")
 

@@ -21,15 +21,16 @@ from autotl.records import (
     Measurements,
     Split,
     StoredPixels,
-    from_json,
     to_json,
 )
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
-from autotl.sitting import Listener, Silent, Sitting, prepared, run_records
-from autotl.worker import Worker
+from autotl.sitting import Listener, Silent, Sitting, prepared, run_records, same_files
+from autotl.worker import Worker, memory_ceiling
 
 Options = dict[str, Any]
+
+_LEAST_TO_RECYCLE = 2_000_000_000
 
 
 def fit(
@@ -73,7 +74,7 @@ def fit(
     with open_run(
         Path(out) if out else None, to_json(asked), name=name, plugins=plugins.versions()
     ) as run:
-        return _steps(run, asked, data, plugins, listener or Silent())
+        return _steps(run, asked, _given(asked.data, data), plugins, listener or Silent())
 
 
 def resume(run: str | Path, *, data: Any = None, listener: Listener | None = None) -> Fitted:
@@ -83,19 +84,20 @@ def resume(run: str | Path, *, data: Any = None, listener: Listener | None = Non
     refused (`RunFolderError`), and what changed is named.
     """
     with reopen(Path(run)) as reopened:
-        asked = from_json(Request, reopened.request)
+        asked = reopened.asked(Request)
         if asked.data is None and data is None:
             raise RunFolderError(
                 f"{run} was started with arrays.", hint="Give them again: autotl.resume(run, data=)"
             )
-        given = asked.data if data is None else data
+        given = asked.data if data is None else _given(named(data), data)
         plugins = discover(disabled=asked.disabled_plugins)
         return _steps(reopened, asked, given, plugins, listener or Silent())
 
 
 def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: Listener) -> Fitted:
     cache, folder = cache_folder(), run.folder
-    with Sitting(run, asked, plugins, listener) as at, Worker(log=folder / "worker.log") as worker:
+    log = folder / "worker.log"
+    with Sitting(run, asked, plugins, listener) as at, _worker(log) as worker:
         worker.warm()
         tools: Options = {"worker": worker, "progress": listener.progress}
         places: Options = {"run_folder": folder, "folder": cache, "seed": asked.seed, **tools}
@@ -109,12 +111,15 @@ def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: List
             "search", search.search, *subject, ledger=at.ledger, **limits, **wishes, **places
         )
         inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
+        places["verify"] = same_files(run, "model", "predictions")
         figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **places)
-        tools["card"] = at.card(loaded.record)
+        tools |= {"card": at.card(loaded.record), "verify": same_files(run, "model")}
         proof = (figures, found, loaded.dataset, rows, located)
         exported = at.once("export", export.export, *proof, run_folder=folder, **tools)
         facts = (loaded.record, rows.record, located, measured, decision)
-        at.once("report", report.write, run_records(at, *facts, found, figures, exported), folder)
+        everything = run_records(at, *facts, found, figures, exported)
+        same = same_files(run, "report", "card")
+        at.once("report", report.write, everything, folder, verify=same)
     return load(folder)
 
 
@@ -158,12 +163,23 @@ def inspect(
         disabled_plugins=disabled_plugins,
     )
     plugins, heard = discover(disabled=asked.disabled_plugins), listener or Silent()
-    with Sitting(None, asked, plugins, heard) as at, Worker() as worker:
+    with Sitting(None, asked, plugins, heard) as at, _worker(None) as worker:
         worker.warm()
         tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
-        loaded, rows, located, pixels = prepared(at, data, tools["folder"])
+        given = _given(asked.data, data)
+        loaded, rows, located, pixels = prepared(at, given, tools["folder"])
         measured, decision = _decided(at, loaded, rows, located, pixels, tools)
     return Inspection(loaded.record, rows.record, located, measured, decision)
+
+
+def _worker(log: Path | None) -> Worker:
+    """A worker that is replaced between calls once it holds a third of what it may take."""
+    return Worker(log=log, recycle_above=max(_LEAST_TO_RECYCLE, memory_ceiling() // 3))
+
+
+def _given(name: str | None, data: Any) -> Any:
+    """What loaders get: the name that a resumed run will give them too, else the arrays."""
+    return data if name is None else name
 
 
 def named(data: Any) -> str | None:

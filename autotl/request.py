@@ -40,7 +40,9 @@ def seconds(duration: str | float) -> float:
     else:
         text = duration.strip().lower()
         parts = _DURATION.findall(text)
-        if not parts or _DURATION.sub("", text).strip():
+        units = [unit for _, unit in parts]
+        clear = len(parts) == 1 or ("" not in units and len(set(units)) == len(units))
+        if not parts or not clear or _DURATION.sub("", text).strip():
             raise UsageError(
                 f"'{duration}' is not a duration.", hint="Write it like 90s, 10m, 1h or 1h30m."
             )

@@ -95,6 +95,11 @@ class Sitting:
     def __enter__(self) -> Self:
         if self.run is not None:
             self.listener.note(f"Run folder: {self.run.folder}")
+            changed = _changed(self.run, self.plugins)
+            if changed:
+                self.listener.note(
+                    f"Not the versions that the run was started with: {', '.join(changed)}."
+                )
         return self
 
     def __exit__(
@@ -148,7 +153,13 @@ class Sitting:
         return self.asked.budget.seconds - spent
 
     def require_seconds(self, before: str) -> None:
-        """Raise `ResourceError` where the budget is spent before the step `before` began."""
+        """Raise `ResourceError` where the budget is spent before the step `before` began.
+
+        A run that has its measurements goes on: what is left to do keeps to the budget by itself,
+        and a finished run can be read again.
+        """
+        if self.run is not None and self.run.recorded("measure", Measurements) is not None:
+            return
         left = self.seconds_left()
         if left is not None and left <= 0:
             raise ResourceError(
@@ -258,6 +269,27 @@ def _same_weights(located: LocatedBackbone) -> None:
         )
 
 
+def same_files(run: Run, *names: str) -> Callable[[Any], None]:
+    """What raises `RunFolderError` unless the named files of a step's record are as recorded."""
+
+    def verify(record: Any) -> None:
+        for name in names:
+            run.check(getattr(record, name))
+
+    return verify
+
+
+def _changed(run: Run, plugins: Plugins) -> list[str]:
+    """The libraries and plugins whose version is not the one that the run was started with."""
+    then = {**run.versions, **run.plugins}
+    now = {**versions(), **plugins.versions()}
+    return [
+        f"{name} {then.get(name, 'absent')}, now {now.get(name, 'absent')}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
 def _versions(run: Run | None) -> dict[str, str]:
     return dict(run.versions) if run else versions()
 
@@ -276,7 +308,6 @@ def run_records(
     """All records of the run, for the report."""
     if at.run is None:
         raise ValueError("only a run has a report")
-    seconds = at.run.seconds()
     return RunRecords(
         name=at.run.name,
         load=load,
@@ -288,9 +319,15 @@ def run_records(
         evaluation=evaluation,
         export=exported,
         trials=at.run.trials(),
-        seconds={step: value for step, value in seconds.items() if step != "report"},
+        seconds=_seconds(at.run),
         versions=_versions(at.run),
         budget=at.asked.budget,
         metric=at.asked.metric,
         seed=at.asked.seed,
     )
+
+
+def _seconds(run: Run) -> dict[str, float]:
+    """Seconds by step; "other" is the rest of the sittings, such as storing the pixels."""
+    steps = {step: value for step, value in run.seconds().items() if step != "report"}
+    return {**steps, "other": max(0.0, run.seconds_spent() - sum(steps.values()))}

@@ -6,11 +6,14 @@
 DATA is a folder that holds the data sets as `NAME/{train,test}/CLASS/*`. The first command
 measures each cell (data set, training size, backbone) and trains all four strategies by their
 default recipes; a finished cell is a line in `coefficients.jsonl` beside this script and is not
-run again. A training longer than `--most` seconds is annealed to end there, and its row says so:
-its accuracy is what that time buys, and its seconds are scaled to the epochs of the recipe. The
-second command fits `autotl/decide/coefficients.json` to the rows.
+run again. With `--most`, a training longer than so many seconds is annealed to end there, and its
+row says so: its accuracy and its seconds are both what that time gave. The second command fits
+`autotl/decide/coefficients.json` to the rows of the sets that are named here.
 
 cifar10 and Fashion-MNIST are left out on purpose: `scenarios.py` checks the order on them.
+brain-mri is left out because its test folder is of another distribution than its train folder:
+accuracy there, against a probe cross-validated on train, is 1.6 to 1.9 log odds too low whatever
+the strategy, and tells of that shift rather than of strategies. `--fit` passes over its rows.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ from autotl.records import (
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 OUT = Path(__file__).parent.parent / "autotl" / "decide" / FILE
-SETS = ("flowers", "trashnet", "sign-digits", "neu-steel", "brain-mri", "mnist")
+SETS = ("flowers", "trashnet", "sign-digits", "neu-steel", "mnist")
 CELLS = (
     ("embedded", 64, 200),
     ("MobileNetV2", 96, 200),
@@ -74,21 +77,26 @@ Matrix = NDArray[np.float64]
 
 def main() -> None:
     """Run what is missing, or fit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
-    parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--fit", action="store_true", help="write the coefficients")
-    parser.add_argument("--most", type=float, default=45.0, help="seconds a training")
-    parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--cells", type=int, default=len(CELLS), help="how many of the kinds")
-    chosen = parser.parse_args()
+    chosen = parser().parse_args()
     if chosen.data is None and not chosen.fit:
-        parser.error("name the folder of data sets, or --fit")
+        parser().error("name the folder of data sets, or --fit")
     if chosen.data is not None:
         run(chosen.data, chosen.sets, CELLS[: chosen.cells], chosen.most)
     if chosen.fit:
-        fitted, report = fit(rows())
+        fitted, report = fit(usable(rows()))
         OUT.write_text(json.dumps(to_json(fitted), indent=1) + "\n", encoding="utf-8")
         print(report)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
+    made.add_argument("data", type=Path, nargs="?")
+    made.add_argument("--fit", action="store_true", help="write the coefficients")
+    made.add_argument("--most", type=float, help="seconds a training (default: no cap)")
+    made.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    made.add_argument("--cells", type=int, default=len(CELLS), help="how many of the kinds")
+    return made
 
 
 class _Plain(argparse.RawDescriptionHelpFormatter):
@@ -102,10 +110,15 @@ def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
 
 
+def usable(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that are fitted: those of `SETS`."""
+    return [row for row in found if row["data"] in SETS]
+
+
 # ---- rows ----
 
 
-def run(data: Path, sets: list[str], cells: Any, most: float) -> None:
+def run(data: Path, sets: list[str], cells: Any, most: float | None) -> None:
     """Add the missing cells to the rows."""
     from machine import statement
 
@@ -303,28 +316,40 @@ def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
         pairs=pairs,
         thresholds=_thresholds(found, measured),
     )
-    return fitted, _report(fitted, table, residuals, strength)
+    ended = [one["stopped"] == "deadline" for row in found for one in row["strategies"].values()]
+    report = _report(fitted, table, residuals, strength)
+    return fitted, f"{report}\n{sum(ended)} of {len(ended)} trainings were ended by --most"
 
 
 def _table(
     found: list[dict[str, Any]], measured: list[Measurements]
 ) -> tuple[tuple[Scale, ...], Table]:
     raw = np.array([[np.nan if v is None else v for v in features(m)] for m in measured])
-    mean, deviation = np.nanmean(raw, axis=0), np.nanstd(raw, axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
+    scales = tuple(_scale(name, column) for name, column in zip(FEATURES, raw.T, strict=True))
     gained = np.full((len(STRATEGIES), len(found)), np.nan)
     for i, strategy in enumerate(STRATEGIES):
         for j, (row, one) in enumerate(zip(found, measured, strict=True)):
             if trained := row["strategies"].get(strategy):
                 score = odds(trained["accuracy"], trained["test"])
                 gained[i, j] = score - reference(strategy, one)
-    scales = tuple(
-        Scale(name=name, mean=float(m), deviation=float(d))
-        for name, m, d in zip(FEATURES, mean, deviation, strict=True)
+    standard = np.nan_to_num(
+        (raw - [scale.mean for scale in scales]) / [scale.deviation for scale in scales]
     )
-    standard = np.nan_to_num((raw - mean) / deviation)
     data = np.array([row["data"] for row in found])
     return scales, Table(features=standard, gained=gained, data=data)
+
+
+def _scale(name: str, column: Matrix) -> Scale:
+    there = column[~np.isnan(column)]
+    if not len(there):
+        return Scale(name=name, mean=0.0, deviation=1.0, low=0.0, high=0.0)
+    return Scale(
+        name=name,
+        mean=float(there.mean()),
+        deviation=float(there.std()) or 1.0,
+        low=float(there.min()),
+        high=float(there.max()),
+    )
 
 
 def _solved(table: Table, strength: float) -> Matrix:
@@ -401,24 +426,20 @@ def _root(errors: Matrix) -> float:
 def _habits(
     strategy: Strategy, found: list[dict[str, Any]], measured: list[Measurements]
 ) -> dict[str, Any]:
-    """Passes, range of examples and learning rate of a strategy."""
-    sizes, passes, rates = [], [], []
+    """Passes and range of examples of a strategy."""
+    sizes, passes = [], []
     for row, one in zip(found, measured, strict=True):
         trained = row["strategies"].get(strategy)
         if trained is None:
             continue
         spent = max(trained["seconds"] - one.speed.fixed, 0.1)
-        if trained["stopped"] == "deadline":
-            spent *= trained["recipe"]["numbers"]["epochs"] / max(trained["epochs"], 1)
         sizes.append(one.size.train)
         passes.append(math.log(spent / (one.size.train * unit(strategy, one))))
-        rates.append(trained["recipe"]["numbers"]["learning_rate"])
     logs = np.log(sizes)
     slope = 0.0 if np.ptp(logs) < 0.1 else float(np.polyfit(logs, passes, 1)[0])
     return {
         "passes": (float(np.mean(passes)) - slope * float(logs.mean()), slope),
         "examples": (min(sizes), max(sizes)),
-        "learning_rate": float(f"{np.exp(np.mean(np.log(rates))):.9g}"),
     }
 
 

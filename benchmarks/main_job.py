@@ -4,8 +4,8 @@
     python benchmarks/main_job.py --table
 
 DATA is a folder that holds the data sets as `NAME/{train,test}/CLASS/*`. Each run is one
-`autotl fit` in a process of its own; a finished run is a line in `main_job.jsonl` beside this
-script and is not run again.
+`autotl fit` in a process of its own with an empty store; a run that has ended, well or badly, is a
+line in `main_job.jsonl` beside this script and is not run again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--cold", action="store_true", help="an empty activation store each run")
     options = parser.parse_args()
     if options.data is None and not options.table:
         parser.error("name the folder of data sets, or --table")
@@ -109,9 +108,13 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---:|---|---|---:|---:|---:|---|---|---|---|",
     ]
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    failed = [row for row in rows if row["exit"]]
     for row in rows:
+        if row["exit"]:
+            continue
         groups.setdefault((row["backbone"], row["budget"], row["set"]), []).append(row)
-    return "\n".join([*lines, *(_line(key, group) for key, group in groups.items())])
+    ends = [f"Failed: {row['set']}, seed {row['seed']}, exit {row['exit']}." for row in failed]
+    return "\n".join([*lines, *(_line(key, group) for key, group in groups.items()), *ends])
 
 
 def _line(key: tuple[str, str, str], group: list[dict[str, Any]]) -> str:

@@ -1,11 +1,12 @@
 """Does the predicted order of the strategies change as the four scenarios say, and does it hold?
 
-    python benchmarks/scenarios.py DATA [--fashion FOLDER]
+    python benchmarks/scenarios.py DATA [--fashion FOLDER] [--most SECONDS]
     python benchmarks/scenarios.py --table
 
 200 and 3,000 training examples of cifar10 and of Fashion-MNIST, neither of which the decision's
 coefficients were fitted on. In each cell the four strategies are predicted from measurements, then
-all four are trained by their default recipes and judged on test rows. DATA holds
+all four are trained by their default recipes and judged on test rows (with `--most`, a training
+that would be longer is annealed to end there). DATA holds
 `cifar10/{train,test}/CLASS/*`; FOLDER holds Fashion-MNIST's four IDX files, of which the first
 10,000 training and 2,000 test images are taken. A finished cell is a line in `scenarios.jsonl`.
 """
@@ -36,17 +37,23 @@ BACKBONE, SIZE, TEST = "embedded", 48, 2000
 
 def main() -> None:
     """Run what is missing, then print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's IDX files")
-    parser.add_argument("--table", action="store_true", help="print the finished cells")
-    chosen = parser.parse_args()
+    chosen = parser().parse_args()
     print(statement())
     if not chosen.table:
         if chosen.data is None or chosen.fashion is None:
-            parser.error("name DATA and --fashion FOLDER, or --table")
-        run(chosen.data, chosen.fashion)
+            parser().error("name DATA and --fashion FOLDER, or --table")
+        run(chosen.data, chosen.fashion, chosen.most)
     print(table(rows()))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("data", type=Path, nargs="?")
+    made.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's IDX files")
+    made.add_argument("--table", action="store_true", help="print the finished cells")
+    made.add_argument("--most", type=float, help="seconds a training (default: no cap)")
+    return made
 
 
 def rows() -> list[dict[str, Any]]:
@@ -55,7 +62,7 @@ def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def run(data: Path, fashion: Path) -> None:
+def run(data: Path, fashion: Path, most: float | None) -> None:
     """Add the missing cells to the rows."""
     from autotl.worker import Worker
 
@@ -67,8 +74,9 @@ def run(data: Path, fashion: Path) -> None:
             if any({key: row[key] for key in cell} == cell for row in rows()):
                 continue
             begun = time.monotonic()
-            found = trained_cell(path, cell, worker, folder, None, TEST)
-            row = {**cell, **found, "machine": statement(), "seconds": time.monotonic() - begun}
+            found = trained_cell(path, cell, worker, folder, most, TEST)
+            about = {"machine": statement(), "most": most, "seconds": time.monotonic() - begun}
+            row = {**cell, **found, **about}
             with ROWS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
             print(f"{data_set}, {examples}: {row['seconds']:.0f} s", flush=True)

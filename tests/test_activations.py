@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import logging
 import os
 import subprocess
 import sys
@@ -146,6 +148,88 @@ def test_a_full_disk_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(store, "_free", lambda _: 10)
     with pytest.raises(ResourceError, match="No free disk"):
         put(folder, KEY)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_that_the_system_refuses_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*args: Any, **more: Any) -> None:
+        raise OSError(code, os.strerror(code), "somewhere")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np.lib.format, "open_memmap", refuse)
+        with pytest.raises(ResourceError, match="cannot be used") as caught:
+            put(folder, KEY)
+    assert str(folder) in str(caught.value)
+    assert "AUTOTL_CACHE" in caught.value.hint
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for refused in (store.make_room, store.fits):
+        with pytest.raises(ResourceError, match="cannot be used"):
+            refused(folder, 1)
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(ResourceError, match=str(folder)):
+            stored(folder)
+
+
+def test_errors_of_the_block_are_not_the_stores(folder: Path) -> None:
+    with pytest.raises(PermissionError), store.arrays(folder, [KEY], [(4,)], [np.uint8]):
+        raise PermissionError(errno.EACCES, "not ours")
+
+
+def test_other_errors_of_the_system_go_through(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_(*args: Any, **more: Any) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(np.lib.format, "open_memmap", break_)
+    with pytest.raises(OSError, match="broken"):
+        put(folder, KEY)
+
+
+def test_the_disk_is_taken_before_it_is_filled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with store.arrays(folder, [KEY], [(10**6,)], [np.uint8]):
+        (draft,) = folder.glob(".writing-*")
+        assert draft.stat().st_blocks * 512 >= 10**6
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        put(folder, OTHER)
+    assert not list(folder.glob(".writing-*"))
+
+
+def test_a_file_system_that_cannot_reserve_is_used_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*args: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    assert np.array_equal(np.load(put(folder, KEY)), np.arange(10))
+
+
+def test_an_entry_larger_than_the_cap_is_told_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "_said", set())
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.00001")
+    with caplog.at_level(logging.WARNING, "autotl"):
+        put(folder, KEY, 100)
+        assert caplog.messages == []
+        put(folder, OTHER, 5000)
+        put(folder, "c" * 40, 5000)
+    (said,) = caplog.messages
+    for part in ("2e-05 GB", "1e-05 GB", str(folder), "AUTOTL_CACHE_GB"):
+        assert part in said
 
 
 def test_cap_and_usage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

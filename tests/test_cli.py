@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import collections
+import importlib
+import io
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from autotl.cli import console
 from autotl.cli.program import run
+from autotl.prediction import Predicted
+from autotl.records import SetAside, SplitRecord
 
+cli_predict = importlib.import_module("autotl.cli.predict")
 ROOT = Path(__file__).parents[1]
 
 
@@ -221,3 +228,132 @@ def test_tables_are_plain_where_piped(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "embedded" in done.stdout
     assert "\x1b[" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["backbones"], ["plugins", "--json"], ["--help"], ["backbones", "-q"]]
+)
+def test_a_reader_that_leaves_is_no_fault(arguments: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "autotl", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as done:
+        assert done.stdout
+        assert done.stderr
+        done.stdout.close()
+        told = done.stderr.read()
+    assert (done.returncode, told) == (0, b"")
+
+
+@pytest.mark.parametrize("text", ["5 5", "1h30", "10m 5m", "30 1h"])
+def test_durations_that_could_mean_two_things(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["fit", "digits", "--budget", text]) == 2
+    assert "1h30m" in capsys.readouterr().err
+
+
+def test_the_help_says_the_default_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fit", "--help"]) == 0
+    assert "10m if neither" in " ".join(capsys.readouterr().out.split())
+
+
+SPLIT = SplitRecord(
+    train=1, validation=1, test=1, dropped=0, digest="x", notes=tuple(f"note {i}" for i in range(7))
+)
+
+
+@pytest.mark.parametrize("kind", [console.Plain, console.Live])
+def test_notes_follow_their_step(
+    kind: type[console.Plain | console.Live], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verbose in (False, True):
+        with kind(verbose) as heard:
+            heard.step_finished("split", SPLIT, 0.1)
+        told = capsys.readouterr().err
+        assert "note 4" in told
+        assert ("note 6" in told) is verbose
+        assert ("and 2 more; -v shows all" in told) is not verbose
+
+
+def test_set_aside_examples_are_named_with_verbose() -> None:
+    aside = (SetAside(id="cats/0.png", reason="empty"),)
+    load = SimpleNamespace(warnings=("few",), set_aside=aside)
+    assert console.remarks(load, verbose=False) == ["few"]
+    assert console.remarks(load, verbose=True) == ["few", "set aside: cats/0.png: empty"]
+
+
+def test_long_steps_say_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    heard = console.Plain(verbose=False)
+    heard.step_started("load")
+    for second in range(31):
+        clock.now = float(second)
+        heard.progress("decoding", second, 50)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "  ... decoding 5 of 50, about 45 s left",
+        "  ... decoding 15 of 50, about 35 s left",
+        "  ... decoding 25 of 50, about 25 s left",
+    ]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("shape", "to_terminal", "quiet", "folder", "shown"),
+    [
+        ("csv", False, False, True, True),
+        ("table", True, False, True, True),
+        ("csv", True, False, True, False),
+        ("csv", False, True, True, False),
+        ("csv", False, False, False, False),
+    ],
+)
+def test_predict_shows_progress_where_it_is_seen(
+    shape: str,
+    to_terminal: bool,
+    quiet: bool,
+    folder: bool,
+    shown: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inputs = (str(tmp_path if folder else tmp_path / "a.png"),)
+    monkeypatch.setattr(sys, "stdout", _Terminal() if to_terminal else io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert isinstance(cli_predict._bar(inputs, shape, quiet), console.Quiet)
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    assert isinstance(cli_predict._bar(inputs, shape, quiet), console.Live) is shown
+    told: list[Predicted] = [Predicted(id="a", error="torn")]
+    bar = cli_predict._bar(inputs, shape, quiet)
+    assert list(cli_predict._counted(told, bar, {"read": 0, "failed": 0}, quiet)) == told
+
+
+def test_progress_that_nobody_reads_stops_nothing() -> None:
+    code = (
+        "import sys\nfrom autotl.cli.console import Plain\nsys.stdin.read()\n"
+        "for _ in range(3):\n    Plain(False).note('x' * 9999)\nprint('done')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as done:
+        assert done.stdin
+        assert done.stdout
+        assert done.stderr
+        done.stderr.close()
+        done.stdin.close()
+        told = done.stdout.read()
+    assert (done.returncode, told) == (0, b"done\n")

@@ -179,18 +179,43 @@ def test_fit_learns_seconds() -> None:
     )
 
 
-def test_fit_scales_a_training_cut_short_to_all_of_its_epochs() -> None:
+def test_fit_takes_the_seconds_of_a_training_cut_short_as_they_were_spent() -> None:
     rng = np.random.default_rng(1)
     rows = [row(rng, name, 0.5) for name in "ab" for _ in range(3)]
-    whole = script().fit(rows)[0]
+    whole = script().fit(rows)[0].strategies["scratch"].passes
     for one in rows:
         trained, m = one["strategies"]["scratch"], from_json(Measurements, one["measurements"])
         start = m.speed.fixed
         trained["seconds"] = start + (trained["seconds"] - start) / 2
         trained |= {"stopped": "deadline", "epochs": 5}
-    assert script().fit(rows)[0].strategies["scratch"].passes == pytest.approx(
-        whole.strategies["scratch"].passes
-    )
+    found, report = script().fit(rows)
+    halved = (whole[0] - math.log(2), whole[1])
+    assert found.strategies["scratch"].passes == pytest.approx(halved)
+    assert "6 of 24 trainings were ended by --most" in report
+
+
+def test_trainings_are_not_capped_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    scenarios = importlib.import_module("scenarios")
+    for module in (script(), scenarios):
+        assert module.parser().parse_args(["data"]).most is None
+        assert module.parser().parse_args(["data", "--most", "30"]).most == 30
+
+
+def test_rows_of_sets_that_are_left_out_are_not_fitted() -> None:
+    rng = np.random.default_rng(4)
+    rows = [row(rng, name, 0.5) for name in ("flowers", "brain-mri", "mnist")]
+    assert [one["data"] for one in script().usable(rows)] == ["flowers", "mnist"]
+    assert "brain-mri" in (script().__doc__ or "")
+
+
+def test_fit_without_one_of_the_features() -> None:
+    rng = np.random.default_rng(5)
+    rows = [row(rng, name, 0.5) for name in "ab" for _ in range(3)]
+    for one in rows:
+        one["measurements"]["similarity"] |= {"value": None, "low": None, "high": None}
+    scale = script().fit(rows)[0].features[4]
+    assert (scale.mean, scale.deviation, scale.low, scale.high) == (0, 1, 0, 0)
 
 
 def test_fit_is_deterministic_and_refuses_one_data_set() -> None:
@@ -240,7 +265,7 @@ def test_line_parts_rows_or_is_the_median(
 def test_decision_is_whole_and_round_trips() -> None:
     decision = choose(measured())
     assert from_json(Decision, json.loads(json.dumps(to_json(decision)))) == decision
-    assert decision.learning_rate == 1e-3
+    assert decision.learning_rate == 0
     assert set(decision.predicted) == set(STRATEGIES)
     for one in decision.predicted.values():
         assert 0 < one.low < one.accuracy < one.high < 1
@@ -319,6 +344,66 @@ def test_a_budget_too_small_for_anything_takes_the_quickest_or_is_an_error() -> 
     assert any("scratch is cut short" in reason for reason in forced.reasons)
     with pytest.raises(ResourceError, match="quickest strategy, feature-extraction"):
         choose(one, Budget(seconds=60, trials=None), seconds_left=-1.0)
+
+
+def test_seconds_are_kept_back_for_what_comes_after_the_training() -> None:
+    one = measured(per_class=3000)
+    free = choose(one)
+    seconds = 60 * free.predicted[free.strategy].minutes
+    for speed_fixed, kept in ((2.0, 35.0), (1e6, None)):
+        slow = replace(one, speed=replace(one.speed, fixed=speed_fixed))
+        assert deciding.reserve(slow.speed, 3000.0) == (kept or 1000.0)
+    tight = choose(one, Budget(seconds=seconds + 34, trials=None))
+    assert tight.strategy != free.strategy
+    assert any(
+        reason.startswith(f"{free.strategy} cannot be chosen")
+        and "left, 0.6 of them kept for the probe, evaluation and export." in reason
+        for reason in tight.reasons
+    )
+    assert choose(one, Budget(seconds=seconds + 36, trials=None)).strategy == free.strategy
+
+
+def test_features_beyond_what_was_fitted_count_as_its_nearer_end() -> None:
+    known = fitted()
+    scale = known.features[0]
+    assert scale.low < scale.mean < scale.high
+    last = measured(per_class=round(math.exp(scale.high)))
+    beyond = measured(per_class=500_000)
+    assert {name: one.accuracy for name, one in choose(beyond).predicted.items()} == pytest.approx(
+        {name: one.accuracy for name, one in choose(last).predicted.items()}, abs=1e-3
+    )
+    said = [reason for reason in choose(beyond).reasons if "lie outside the range" in reason]
+    assert said == [
+        "Examples per class (500,000) lie outside the range that the coefficients were fitted on "
+        f"({math.exp(scale.low):.4g} to {math.exp(scale.high):.4g}); its nearer end is used."
+    ]
+    inside = measured(per_class=100, pretrained=0.8, random=0.4, first=0.4, similarity=0.5)
+    assert not any("outside the range" in reason for reason in choose(inside).reasons)
+    bare = choose(measured(per_class=100, similarity=0.0))
+    assert any(
+        reason.startswith("Similarity (0.00) lies outside the range") for reason in bare.reasons
+    )
+
+
+def test_imbalance_recommends_another_metric() -> None:
+    even, uneven = (
+        choose(replace(measured(), size=replace(measured().size, imbalance=times)))
+        for times in (3.0, 4.321)
+    )
+    told = (
+        "The largest class is 4.3 times the smallest: --metric balanced-accuracy is the fairer "
+        "objective."
+    )
+    assert told in uneven.reasons
+    assert not any("--metric" in reason for reason in even.reasons)
+
+
+def test_a_backbone_without_partial_freeze_says_why() -> None:
+    one = replace(measured(boundary=0), no_partial_freeze="its cuts carry two tensors.")
+    why = "partial-freeze is impossible: its cuts carry two tensors."
+    assert why in choose(one).reasons
+    with pytest.raises(UsageError, match="its cuts carry two tensors"):
+        choose(one, strategy="partial-freeze")
 
 
 def test_race_shrinks_with_the_margin() -> None:

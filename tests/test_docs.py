@@ -53,6 +53,10 @@ def test_readme_lists_the_exit_codes() -> None:
         assert f"| {code} |" in README
 
 
+def test_readme_has_no_gap_left_to_fill() -> None:
+    assert not re.search(r"\b(EXCERPT|FIGURES|TODO|TBD)\b", README)
+
+
 def test_linked_files_exist() -> None:
     for page in (
         ROOT / "README.md",

@@ -107,8 +107,41 @@ def test_up_to_the_stated_share_may_be_unreadable() -> None:
     contents[3] = contents[4] = b"broken"
     assert len(load_own(dataset_of(contents, [0, 1] * 20)).record.set_aside) == 2
     contents[5] = b"broken"
-    with pytest.raises(DataError, match=r"3 of 40 examples cannot be read, more than 5%"):
+    with pytest.raises(DataError, match=r"3 of 40 examples cannot be read, more than 5%") as caught:
         load_own(dataset_of(contents, [0, 1] * 20))
+    assert "up to 5% may be unreadable" in caught.value.hint
+
+
+def test_numpy_values_of_a_plugin_become_plain_ones() -> None:
+    pictures = [picture(row) for row in range(6)]
+    numpys: dict[str, Any] = {
+        "ids": np.array([10, 11, 12, 13, 14, 15]),
+        "labels": np.array([0, 1] * 3),
+        "classes": np.array([7, 8]),
+        "groups": np.arange(6),
+        "splits": np.array(["train"] * 4 + ["test"] * 2),
+    }
+    done = load_own(dataset_of(pictures, [], **numpys))
+    assert {type(label) for label in done.dataset.labels} == {int}
+    assert done.dataset.ids == ("10", "11", "12", "13", "14", "15")
+    assert done.record.classes == ("7", "8")
+    texts = (*done.dataset.ids, *(done.dataset.groups or ()), *(done.dataset.splits or ()))
+    assert {type(text) for text in texts} == {str}
+    assert from_json(LoadRecord, to_json(done.record)) == done.record
+
+
+def test_names_that_differ_only_in_type_are_one_name() -> None:
+    pictures = [picture(row) for row in range(4)]
+    with pytest.raises(PluginError, match="an id occurs twice"):
+        load_own(dataset_of(pictures, [0, 1] * 2, ids=(1, "1", "2", "3")))
+
+
+def test_the_median_side_is_blind_to_a_given_test_split() -> None:
+    sizes = [12, 12, 12, 12, 90, 90, 90, 90, 90, 90]
+    pictures = [encoded(pattern(row % 2, row, size=(s, s))) for row, s in enumerate(sizes)]
+    splits = ("train",) * 4 + ("test",) * 6
+    assert load_own(dataset_of(pictures, [0, 1] * 5, splits=splits)).record.median_side == 12
+    assert load_own(dataset_of(pictures, [0, 1] * 5)).record.median_side == 90
 
 
 def test_faults_of_a_plugins_read_set_one_example_aside() -> None:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
+from autotl.activations import store
 from autotl.builtin import embedded
 from autotl.builtin.embedded_backbone import backbone
 from autotl.errors import InternalError
-from autotl.measure import depth, measure, measuring, probes, similarity, size
+from autotl.measure import depth, measure, measuring, probes, sample, similarity, size
 from autotl.records import (
     LoadRecord,
     LocatedBackbone,
@@ -429,7 +430,22 @@ def test_measure_honours_a_backbone_without_partial_freeze(tmp_path: Path) -> No
     place = located()
     few = dataclasses.replace(place.backbone, no_partial_freeze="its cuts are too few")
     found = run(tmp_path, Canned(tmp_path, 6), dataclasses.replace(place, backbone=few))
-    assert found.boundary == 0
+    assert (found.boundary, found.no_partial_freeze) == (0, "its cuts are too few")
+    assert run(tmp_path, Canned(tmp_path, 6), place).no_partial_freeze == ""
+
+
+def test_the_sample_lets_its_store_entries_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def passed(spec: dict[str, Any], progress: Any) -> dict[str, Any]:
+        path = store.make(tmp_path, "entry", lambda p: np.save(p, np.ones(2)))
+        assert path in store._held
+        return {"pretrained": [str(path)]}
+
+    monkeypatch.setattr(sample, "_passed", passed)
+    path = Path(sample.run({}, lambda *_: None)["pretrained"][0])
+    assert path.exists()
+    assert path not in store._held
 
 
 @pytest.mark.slow

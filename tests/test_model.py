@@ -439,10 +439,36 @@ def test_a_plugin_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, error: Ex
         model.build(located("fake_backbone:build"), pretrained=False, seed=1)
 
 
-def test_lack_of_memory_is_not_the_plugins_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_plugin(monkeypatch, failing(MemoryError()))
-    with pytest.raises(MemoryError):
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow's: it is recognised by name."""
+
+
+LACKS = [MemoryError(), ResourceExhaustedError()]
+
+
+@pytest.mark.parametrize("error", LACKS)
+def test_lack_of_memory_is_not_the_plugins_fault(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    fake_plugin(monkeypatch, failing(error))
+    with pytest.raises(type(error)):
         model.build(located("fake_backbone:build"), pretrained=False, seed=1)
+
+
+@pytest.mark.parametrize("error", LACKS)
+def test_lack_of_memory_is_not_the_converters_fault(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    import tf2onnx
+
+    from autotl import convert
+
+    def convert_(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(tf2onnx.convert, "_convert_common", convert_)
+    with pytest.raises(type(error)):
+        convert.to_onnx(small())
 
 
 def test_pretrained_without_weights_is_an_error() -> None:

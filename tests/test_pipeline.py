@@ -198,8 +198,12 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_resume(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_runs_by_trials_are_the_same(
-    finished: tuple[Path, str, str], report: dict[str, Any], tmp_path: Path
+    finished: tuple[Path, str, str],
+    report: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path / "store"))
     done = _autotl("fit", "digits", "--out", str(tmp_path / "b"), "--trials", "2", "--seed", "5")
     assert done.returncode == 0, done.stderr
     other = autotl.load(tmp_path / "b").report

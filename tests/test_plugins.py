@@ -494,6 +494,47 @@ def test_a_failed_download_is_said(models, monkeypatch):
     assert len(asked) == 1
 
 
+def test_a_failed_download_offers_what_can_be_used(models, monkeypatch):
+    import pooch
+
+    def fail(url, **facts):
+        raise OSError("no network")
+
+    monkeypatch.setattr(pooch, "retrieve", fail)
+    (models / "other.h5").write_bytes(b"abc")
+    lost = tiny(name="Lost", weights=(Weights(file="w.npz", package="no_such_package"),))
+    there = offer(weighted(url="https://example.invalid/x"), weighted("Other", ("other.h5",)), lost)
+    with pytest.raises(PluginError, match="could not be downloaded") as caught:
+        room.choose_backbone(there, "tiny")
+    assert "KERAS_HOME" in caught.value.hint
+    assert caught.value.hint.endswith("Usable now: Other.")
+
+
+def test_a_damaged_file_is_not_offered_in_its_own_place(models):
+    (models / "tiny.h5").write_bytes(b"abd")
+    with pytest.raises(PluginError, match="damaged") as caught:
+        room.choose_backbone(offer(weighted(sha256=SHA_OF_ABC)), "Tiny")
+    assert caught.value.hint.endswith("Usable now: none.")
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "no_such_package.at_all", "json.decoder"])
+def test_an_absent_weights_package_is_said_and_hurts_nobody(models, caplog, package):
+    lost = tiny(name="Lost", parameters=99, weights=(Weights(file="w.npz", package=package),))
+    (models / "tiny.h5").write_bytes(b"abc")
+    there = offer(lost, weighted())
+    with caplog.at_level(logging.WARNING, "autotl"):
+        assert [room.here(one) is not None for one in there.backbones] == [False, True]
+    assert "Lost has no weights here" in caplog.text
+    assert package in caplog.text
+    assert room.auto(there).offered.backbone.name == "Tiny"
+    with pytest.raises(PluginError, match="No installed backbone"):
+        room.auto(offer(lost))
+    assert room.choose_backbone(there, "Lost", need_weights=False).weights is None
+    with pytest.raises(PluginError, match=package) as caught:
+        room.choose_backbone(there, "Lost")
+    assert caught.value.hint == "Usable now: Tiny."
+
+
 def test_a_download_goes_to_the_keras_cache(models, monkeypatch):
     import pooch
 

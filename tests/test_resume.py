@@ -96,8 +96,11 @@ def test_killed_in_each_step_and_resumed_to_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_killed_run_gives_what_an_uninterrupted_one_gives(tmp_path: Path) -> None:
+def test_a_killed_run_gives_what_an_uninterrupted_one_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path / "store"))
     assert _sitting("fit", whole, "", "") == 0
     assert _sitting("fit", killed, "search", "training") == -signal.SIGKILL
     assert _sitting("resume", killed, "", "") == 0

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotl import records
-from autotl.errors import InternalError, ResourceError, RunFolderError
+from autotl.errors import DataError, InternalError, ResourceError, RunFolderError, WorkerError
 from autotl.records import FileRef, Recipe, Trial, TrialResult
 from autotl.run import folder as run_folder
 from autotl.run import journal as run_journal
@@ -611,3 +611,126 @@ def test_files_outside_the_folder_are_refused(out, tmp_path):
             run.file(tmp_path / "secret")
         with pytest.raises(RunFolderError, match="outside"):
             run.check(FileRef(path="../secret", sha256="0" * 64, size=1))
+
+
+# ---- a run that came to nothing ----
+
+
+def fails(out: Path, error: BaseException, *steps: str, trials: bool = False) -> None:
+    def work() -> None:
+        with open_run(out, {}, name="flowers") as run:
+            (run.folder / "worker.log").write_text("started")
+            for step in steps:
+                run.once(step, Note, lambda: Note(text="x"))
+            if trials:
+                run.ledger().started(0, RECIPE, {})
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+
+
+def test_a_fresh_run_that_measured_nothing_leaves_nothing(out):
+    fails(out, DataError("no images"), "load", "split", "backbone")
+    assert not out.exists()
+    out.mkdir()
+    fails(out, DataError("no images"))
+    assert list(out.iterdir()) == []
+    make(out).close()
+
+
+@pytest.mark.parametrize(
+    ("error", "steps", "trials"),
+    [
+        (DataError("x"), ("load", "measure"), False),
+        (DataError("x"), (), True),
+        (KeyboardInterrupt(), ("load",), False),
+        (InternalError("a bug"), ("load",), False),
+        (WorkerError("it died"), ("load",), False),
+        (ValueError("a bug"), ("load",), False),
+    ],
+)
+def test_a_run_that_is_worth_something_is_kept(out, error, steps, trials):
+    fails(out, error, *steps, trials=trials)
+    assert {path.name for path in out.iterdir()} >= {"run.json", "journal.jsonl", "worker.log"}
+    reopen(out).close()
+
+
+def test_what_others_put_into_the_folder_stays(out):
+    with make(out) as run:
+        (run.folder / "thesis.txt").write_text("precious")
+        assert run.abandon()
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_reopened_run_is_never_removed(out):
+    make(out).close()
+    with pytest.raises(DataError), reopen(out):
+        raise DataError("x")
+    assert (out / "run.json").is_file()
+
+
+# ---- interrupted trials ----
+
+
+@pytest.mark.parametrize(("error", "starts"), [(KeyboardInterrupt(), 0), (ValueError(), 1)])
+def test_a_trial_that_the_user_interrupts_was_not_started(out, error, starts):
+    def search():
+        run.ledger().started(0, RECIPE, {})
+        run.ledger().finished(trial(0))
+        run.ledger().started(1, RECIPE, {})
+        raise error
+
+    with make(out) as run, pytest.raises(type(error)):
+        run.once("search", Note, search)
+    with reopen(out) as run:
+        assert (run.ledger().starts(0), run.ledger().starts(1)) == (0, starts)
+        run.ledger().started(1, RECIPE, {})
+        assert run.ledger().starts(1) == starts + 1
+
+
+def test_only_this_sittings_start_is_taken_back(out):
+    def killed():
+        run.ledger().started(0, RECIPE, {})
+        killed_now(run)
+
+    def interrupted():
+        run.ledger().started(0, RECIPE, {})
+        raise KeyboardInterrupt
+
+    run = make(out)
+    with pytest.raises(SystemExit):
+        run.once("search", Note, killed)
+    for _ in range(2):
+        with reopen(out) as run, pytest.raises(KeyboardInterrupt):
+            run.once("search", Note, interrupted)
+    with reopen(out) as run:
+        assert run.ledger().starts(0) == 1
+
+
+# ---- reopening after a kill, or with another version ----
+
+
+def test_what_a_kill_left_half_written_is_swept(out):
+    with make(out) as run:
+        run.once("load", Note, lambda: Note(text="x"))
+    left = [".writing-0123456789ab.onnx", ".gate-abc/model.onnx", ".probe-x/weights.npz"]
+    left.append("trials/000/.writing-0123456789ab.npz")
+    keep = ["thesis.txt", ".hidden", "writing-1", "trials/000/weights.npz"]
+    for name in (*left, *keep):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("x")
+    reopen(out, read_only=True).close()
+    assert all((out / name).exists() for name in left)
+    reopen(out).close()
+    assert not any((out / name).parent.exists() for name in left[1:3])
+    assert not any((out / name).exists() for name in left)
+    assert all((out / name).exists() for name in keep)
+
+
+def test_a_request_of_another_version_is_refused(out):
+    refused = pytest.raises(RunFolderError, match=r"another version.*request")
+    with make(out, text="x", values=["many"]) as run, refused:
+        run.asked(Note)
+    with open_run(out.parent / "two", {"text": "x"}, name="two") as run:
+        assert run.asked(Note) == Note(text="x")

@@ -6,6 +6,7 @@ import math
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ class FakeWorker:
         self.fail: dict[int, BaseException] = {}
         self.right = lambda recipe: VALIDATION - 10 - digest(recipe) % 60
         self.loss = lambda recipe: 1.0
+        self.wrong: Callable[[Recipe], int] | None = None
 
     def call(self, function: str, spec: dict[str, Any], *, deadline=None, progress=None) -> Any:
         if function == "autotl.search.proposals:propose":
@@ -198,6 +200,11 @@ class FakeWorker:
         out, root = Path(spec["out"]), Path(spec["run_folder"])
         np.save(out / "validation.npy", logits)
         (out / "weights.npz").write_bytes(b"weights")
+        crossed = None
+        if self.wrong:
+            every = np.load(spec["pixels"]["labels"])
+            np.save(out / "crossed.npy", answers(every, list(range(self.wrong(recipe)))))
+            crossed = ref(out / "crossed.npy", root)
         metrics = {
             name: selection.metric_value(logits, labels, name)
             for name in ("accuracy", "balanced-accuracy", "macro-f1")
@@ -210,6 +217,7 @@ class FakeWorker:
             predictions=ref(out / "validation.npy", root),
             stopped="epochs",
             history=({"loss": 2.0}, {"loss": 1.0}),
+            crossed=crossed,
         )
 
 
@@ -656,6 +664,14 @@ def test_an_allowance_never_touches_the_reserve(left: float, total: float, origi
         assert given_ >= planning.LEAST_SHARE * cost.total
 
 
+def test_a_runner_up_that_is_the_probe_takes_no_time_from_the_default() -> None:
+    probe, base = (default(name, measurements()) for name in ("feature-extraction", "scratch"))
+    steps = planning.fixed_trials(0.3, probe, base, probe)
+    assert [(one.origin, one.share) for one in steps] == [("probe", 1.0), ("default", 1.0)]
+    other = default("full-fine-tune", measurements())
+    assert [one.share for one in planning.fixed_trials(0.3, probe, base, other)] == [1, 0.7, 0.3]
+
+
 # ---- space ----
 
 
@@ -700,7 +716,18 @@ def test_conditional_values_are_only_proposed_where_active(bench: Bench) -> None
     assert {p["solver"] for p in drawn} == {"gradient", "logistic-regression"}
     for values in drawn:
         assert ("learning_rate" in values) == (values["solver"] == "gradient")
-        assert ("views" in values) == (values.get("augment", "none") != "none")
+        assert ("views" in values) == ("crop" in values.get("augment", "none"))
+
+
+@pytest.mark.parametrize("strategy", ["feature-extraction", "partial-freeze"])
+def test_a_flip_has_two_views_and_is_proposed_once(strategy: Any) -> None:
+    base = default(strategy, measurements())
+    views = next(
+        one for one in space(base, stages=6, orientation_matters=False) if one.name == "views"
+    )
+    assert not is_active(views, {"augment": "flip"})
+    assert is_active(views, {"augment": "flip-crop"})
+    assert recipe_of(base, {"augment": "flip"}).numbers.views == 2
 
 
 def test_an_exhausted_space_ends_the_search(oracle: Worker) -> None:
@@ -777,6 +804,51 @@ def test_few_rows_need_more_than_one_standard_error() -> None:
     assert selection.eligible(trials, "accuracy", labels, read) == [trials[2]]
 
 
+def test_a_trial_below_the_probe_never_wins() -> None:
+    labels = np.arange(1000) % 3
+    trials = [finished(0, 0.950, loss=0.3), finished(1, 0.949, loss=0.1)]
+    read = lambda t: 1 / 0  # noqa: E731
+    assert selection.best(trials, "accuracy", labels, read).number == 0
+    trials += [finished(2, 0.950, loss=0.4)]
+    assert selection.best(trials[1:], "accuracy", labels, read).number == 1
+    assert selection.best(trials, "accuracy", labels, read).number == 0
+    trials += [finished(3, 0.950, loss=0.2)]
+    assert selection.best(trials, "accuracy", labels, read).number == 3
+
+
+def test_heads_alone_are_compared_on_out_of_fold_predictions() -> None:
+    every = np.arange(500) % 3
+    labels = every[400:]
+    validation = {n: answers(labels, list(range(10 - n))) for n in range(3)}
+    out_of_fold = {0: answers(every, list(range(60))), 1: answers(every, list(range(40)))}
+    crossed = selection.Crossed(labels=every, logits=lambda t: out_of_fold.get(t.number))
+    trials = [finished(n, 0.90 + n / 100) for n in range(3)]
+    read = lambda t: validation[t.number]  # noqa: E731
+    given_ = ("accuracy", labels, read)
+    assert selection.eligible(trials[:2], *given_) == [trials[0]]
+    assert selection.eligible(trials[:2], *given_, crossed) == [trials[1]]
+    assert trials[2] in selection.eligible(trials, *given_, crossed)  # trains stages
+    out_of_fold[1] = answers(every, [*range(3, 60), 70, 71])  # 3 mended, 2 spoilt
+    assert selection.eligible(trials[:2], *given_, crossed) == [trials[0]]
+    worse = [trials[0], finished(1, 0.89)]
+    out_of_fold[1] = answers(every, [])
+    assert selection.eligible(worse, *given_, crossed) == [worse[0]]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from(["accuracy", "balanced-accuracy", "macro-f1"]))
+def test_the_jackknife_by_kinds_of_rows_is_that_by_rows(seed: int, metric: Any) -> None:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 3, 30)
+    one, two = draw.normal(size=(2, 30, 3)).astype(np.float32)
+    for name in (metric, "log-loss"):
+        value = lambda x, k, of=name: selection.metric_value(x[k], labels[k], of)  # noqa: E731
+        left = np.array([value(one, k) - value(two, k) for k in ~np.eye(30, dtype=bool)])
+        error = math.sqrt(np.square(left - left.mean()).sum() * 29 / 30)
+        found = selection.paired_difference(one, two, labels, name)
+        assert found == pytest.approx((value(one, slice(None)) - value(two, slice(None)), error))
+
+
 def test_one_example_more_is_never_clearly_better() -> None:
     for rows in range(10, 200, 7):
         labels = np.arange(rows) % 3
@@ -846,6 +918,15 @@ def test_few_validation_rows_keep_the_probe(tmp_path: Path, oracle: Worker) -> N
     assert record.best.number == 0
     assert any("one standard error" in note for note in record.notes)
     assert any("best of 3 trials" in note for note in record.notes)
+
+
+def test_a_search_reads_out_of_fold_predictions(tmp_path: Path, oracle: Worker) -> None:
+    bench = Bench(tmp_path, oracle, validation=60)
+    bench.worker.right = lambda recipe: 50 if recipe.head.solver == "gradient" else 49
+    bench.worker.wrong = lambda recipe: 100 if recipe.head.solver == "gradient" else 150
+    chosen = decision(strategy="feature-extraction", boundary=6)
+    record = bench.go(trials=6, decision=chosen)
+    assert record.best.recipe.head.solver == "gradient"
 
 
 # ---- side effects ----

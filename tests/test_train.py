@@ -226,6 +226,11 @@ class Bench:
         array: np.ndarray = np.load(self.folder / found.predictions.path)
         return array
 
+    def crossed(self, found: TrialResult) -> np.ndarray:
+        assert found.crossed is not None
+        array: np.ndarray = np.load(self.folder / found.crossed.path)
+        return array
+
     def weights(self, found: TrialResult) -> dict[str, np.ndarray]:
         with np.load(self.folder / found.weights.path) as arrays:
             return dict(arrays)
@@ -282,7 +287,8 @@ def test_the_probe_learns_and_says_what_it_did(toy: Bench, probed: TrialResult) 
     assert toy.logits(probed).shape == (210, 3)
     assert probed.weights == files.file_ref(toy.folder / probed.weights.path, toy.folder)
     assert scores.metrics(toy.logits(probed), toy.labels[96:]) == pytest.approx(probed.metrics)
-    assert not [name for name in probed.metrics if name.startswith("crossed")]
+    assert probed.crossed is None
+    assert probed.history[0]["converged"] == 1
 
 
 def test_the_saved_probe_gives_scikit_learns_probabilities(
@@ -415,9 +421,76 @@ def test_patience_ends_a_training(toy: Bench) -> None:
 def test_few_validation_rows_are_crossed(module_folder: Path) -> None:
     few = bench(module_folder, 40, 10, classes=2)
     found = few.run(PROBE)
-    assert found.metrics["crossed-accuracy"] > 0.8
+    assert scores.metrics(few.crossed(found), few.labels)["accuracy"] > 0.8
     assert few.logits(found).shape == (10, 2)
     assert found.metrics["accuracy"] > 0.6
+    assert set(found.metrics) == {"accuracy", "balanced-accuracy", "macro-f1", "log-loss"}
+
+
+@pytest.mark.parametrize("head", [Head(), Head(hidden=8, dropout=0.1)])
+def test_heads_by_gradient_are_crossed_too(module_folder: Path, head: Head) -> None:
+    few = bench(module_folder, 40, 10, classes=2)
+    numbers = Numbers(epochs=6, batch=8, learning_rate=1e-2, augment="flip", views=2)
+    chosen = recipe("feature-extraction", head=head, numbers=numbers)
+    one, two = few.run(chosen), few.run(chosen)
+    assert few.crossed(one).shape == (50, 2)
+    assert scores.metrics(few.crossed(one), few.labels)["accuracy"] > 0.7
+    assert one.crossed == two.crossed
+    assert few.run(recipe("partial-freeze", numbers=numbers)).crossed is None
+
+
+def test_a_head_kept_at_its_start_is_crossed_as_the_probe(module_folder: Path) -> None:
+    few = bench(module_folder, 40, 10, classes=2)
+    probed = few.run(PROBE, out=str(few.folder / "first"))
+    probe = str(few.folder / probed.weights.path)
+    still = recipe("feature-extraction", numbers=Numbers(epochs=1, learning_rate=1e-12))
+    found = few.run(still, probe=probe, seed=8)
+    assert np.allclose(few.crossed(found), few.crossed(probed), atol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["gradient", "logistic-regression"])
+def test_folds_that_would_pass_the_deadline_are_left_out(
+    module_folder: Path, monkeypatch: pytest.MonkeyPatch, solver: Any
+) -> None:
+    from autotl.train import probe
+
+    few = bench(module_folder, 40, 10, classes=2)
+    chosen = recipe("feature-extraction", head=Head(solver=solver))
+    assert few.run(chosen, deadline=500.0).crossed is not None
+    monkeypatch.setattr(probe, "_no_time", lambda *_: True)
+    assert few.run(chosen, deadline=500.0).crossed is None
+
+
+def test_no_row_is_predicted_by_a_head_that_saw_it(
+    module_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autotl.train import folds, job, probe
+
+    few = bench(module_folder, 40, 10, classes=2)
+    seen: list[set[int]] = []
+    true = folds._train
+
+    def watched(at: Any, made: Any, read: Any, plain: Any, rest: Any, trained: Any) -> None:
+        seen.append(set(rest.tolist()))
+        true(at, made, read, plain, rest, trained)
+
+    monkeypatch.setattr(folds, "_train", watched)
+    few.run(recipe("feature-extraction", numbers=Numbers(epochs=2, batch=8)))
+    left = [set(range(50)) - rows for rows in seen]
+    assert len(left) == 5
+    assert sorted(row for rows in left for row in rows) == list(range(50))
+    read = job.read(few.spec(PROBE, seed=99), lambda *_: None)
+    assert [set(out.tolist()) for _, out in probe.folds(read)] == left
+
+
+def test_a_solver_that_did_not_converge_is_noted(
+    toy: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autotl.train import probe
+
+    monkeypatch.setattr(probe, "TOLERANCE", 1e-30)
+    monkeypatch.setattr(probe, "ITERATIONS", 2)
+    assert toy.run(PROBE, out=str(toy.folder / "late")).history[0]["converged"] == 0
 
 
 def test_a_class_without_training_rows_is_never_told(module_folder: Path) -> None:

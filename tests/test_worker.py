@@ -159,6 +159,39 @@ def test_a_worker_that_died_between_calls_is_replaced(works):
     assert works.call("worker_faults:echo", {"a": 1}) == {"a": 1}
 
 
+def test_a_worker_that_dies_before_it_begins_is_replaced_once(works):
+    """Stopped, it lets the request be written and reads nothing of it before it is killed."""
+    works.call("worker_faults:echo", {})
+    first = works.pid
+    os.kill(first, signal.SIGSTOP)
+    killer = threading.Timer(0.3, os.kill, (first, signal.SIGKILL))
+    killer.start()
+    assert works.call("worker_faults:echo", {"a": 1}) == {"a": 1}
+    killer.join()
+    assert works.pid != first
+
+
+def test_a_death_that_is_seen_late_is_mended(works, monkeypatch):
+    works.call("worker_faults:echo", {})
+    os.kill(works.pid, signal.SIGKILL)
+    assert gone(works.pid)
+    monkeypatch.setattr("autotl.worker.process.Process.alive", lambda self: True)
+    assert works.call("worker_faults:echo", {"a": 1}) == {"a": 1}
+
+
+def test_a_process_that_dies_at_its_start_is_not_tried_again(tmp_path):
+    started = tmp_path / "started"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os; open({str(started)!r}, 'a').write('x'); os._exit(3)"
+    )
+    with (
+        Worker(environment={"PYTHONPATH": str(tmp_path)}) as worker,
+        pytest.raises(errors.WorkerError, match="exit code 3"),
+    ):
+        worker.call("worker_faults:echo", {})
+    assert started.read_text() == "x"
+
+
 # ---- limits ----
 
 

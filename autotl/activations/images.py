@@ -47,7 +47,8 @@ def store_pixels(
 
     `hashes` are SHA-256 (hex) of the content of each example; equal content, rows, labels and
     sizes find the entries of an earlier call and decode nothing. Raises `DataError` where an
-    example can no longer be read, `ResourceError` where the disk is full.
+    example can no longer be read, `ResourceError` where the disk is full or `folder` cannot be
+    written.
     """
     train, validation = split_rows
     rows = [*train, *validation]
@@ -91,7 +92,8 @@ def store_rows(
 ) -> StoredRows:
     """Decode rows (the test split, say) and store them at the input size.
 
-    Unreadable ones are set aside, and the store is then filled again for the others.
+    Unreadable ones are set aside, and the store is then filled again for the others. Raises
+    `ResourceError` as `store_pixels` does.
     """
     size, resize = located.preprocessing.size, located.preprocessing.resize
     key = store.key_of("rows", VERSION, [hashes[row] for row in rows], size, resize)

@@ -7,9 +7,12 @@ ends; eviction asks for the exclusive lock and passes over what it cannot get.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,9 +20,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import platformdirs
@@ -37,7 +40,18 @@ ABANDONED = 24 * 3600.0
 BEING_WRITTEN = 60.0
 OURS = re.compile("[0-9a-f]{40}")
 
+REFUSALS = frozenset(
+    {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+    | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+)
+"""What the system says of a folder that cannot be used, and of a disk that is full."""
+
 _held: dict[Path, int] = {}
+_said: set[str] = set()
+_log = logging.getLogger("autotl")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +71,34 @@ def cache_folder() -> Path:
     return above / "store-1"
 
 
+@contextmanager
+def _refusals(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise ResourceError(
+            f"The cache folder {folder} cannot be used: {error.strerror}.",
+            hint="Set AUTOTL_CACHE to a folder that can be written, on a disk with room; "
+            "`autotl cache` shows what ours takes.",
+            details=(str(error),),
+        ) from error
+
+
+def _telling(function: Callable[P, R]) -> Callable[P, R]:
+    """`ResourceError` where the system refuses the folder (first argument, or the default)."""
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = args[0] if args else kwargs.get("folder")
+        with _refusals(given if isinstance(given, Path) else cache_folder()):
+            return function(*args, **kwargs)
+
+    return told
+
+
+@_telling
 def cap(folder: Path | None = None) -> int:
     """Bytes that the store may keep: 10 GB or a fifth of the free disk, whichever is less.
 
@@ -69,6 +111,7 @@ def cap(folder: Path | None = None) -> int:
     return min(DEFAULT_CAP, (_free(folder) + _bytes(folder)) // 5)
 
 
+@_telling
 def usage(folder: Path | None = None) -> Usage:
     """What lies in the store now."""
     folder = folder or cache_folder()
@@ -76,6 +119,7 @@ def usage(folder: Path | None = None) -> Usage:
     return Usage(folder=folder, entries=entries, bytes=_bytes(folder), cap=cap(folder))
 
 
+@_telling
 def clear(folder: Path | None = None) -> int:
     """Remove every entry that no process is using; gives the bytes that came free."""
     folder = folder or cache_folder()
@@ -103,6 +147,7 @@ def holding() -> Iterator[None]:
             os.close(_held.pop(path))
 
 
+@_telling
 def find(folder: Path, key: str, suffix: str = ".npy") -> Path | None:
     """The whole, undamaged entry, now held by this process; None where there is none.
 
@@ -114,13 +159,15 @@ def find(folder: Path, key: str, suffix: str = ".npy") -> Path | None:
     if not _hold(path, about):
         return None
     if _whole(path, about):
-        os.utime(about)
+        with contextlib.suppress(OSError):  # a cache that can only be read serves as well
+            os.utime(about)
         return path
     _let_go(path)
     _remove_unless_held(about)
     return None
 
 
+@_telling
 def make(
     folder: Path, key: str, writer: Callable[[Path], None], suffix: str = ".npy", **about: Any
 ) -> Path:
@@ -144,27 +191,29 @@ def arrays(
 ) -> Iterator[list[NDArray[Any]]]:
     """Several arrays to be filled together; they become entries when the block ends well.
 
-    Makes room first and raises `ResourceError` where the disk is too small.
+    Makes room first and raises `ResourceError` where the disk is too small or the folder cannot
+    be written. What the block raises goes through.
     """
     sizes = [int(np.prod(s)) * np.dtype(d).itemsize for s, d in zip(shapes, dtypes, strict=True)]
     make_room(folder, sum(sizes))
     drafts = [folder / f".writing-{key}-{os.getpid()}.npy" for key in keys]
     try:
-        opened = [
-            npy.open_memmap(p, mode="w+", dtype=d, shape=s)
-            for p, s, d in zip(drafts, shapes, dtypes, strict=True)
-        ]
+        with _refusals(folder):
+            opened = [_mapped(*each) for each in zip(drafts, shapes, dtypes, strict=True)]
         yield list(opened)
-        for array in opened:
-            array.flush()
+        with _refusals(folder):
+            for array in opened:
+                array.flush()
         del opened
         for key, draft, shape, dtype in zip(keys, drafts, shapes, dtypes, strict=True):
             make(folder, key, partial(_rename, draft), shape=list(shape), dtype=np.dtype(dtype).str)
     finally:
         for draft in drafts:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what stopped the block is to be told
+                draft.unlink()
 
 
+@_telling
 def fits(folder: Path, size: int) -> bool:
     """Whether `size` more bytes stay within the cap and the disk once idle entries have gone."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,14 +221,18 @@ def fits(folder: Path, size: int) -> bool:
     return held + size <= cap(folder) and size + SPARE <= _free(folder) + _bytes(folder) - held
 
 
+@_telling
 def make_room(folder: Path, size: int) -> None:
     """Evict entries, least recently used first, until `size` bytes fit under the cap.
 
-    What is in use stays, even beyond the cap. Raises `ResourceError` where the disk is full.
+    What is in use stays, even beyond the cap, and so does what is larger than it: that is told
+    once a process. Raises `ResourceError` where the disk is full or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder, older_than=ABANDONED)
     limit = cap(folder)
+    if size > limit:
+        _tell_of_the_cap(folder, size, limit)
     for about in sorted(_records(folder), key=_used):
         if _bytes(folder) + size <= limit:
             break
@@ -189,6 +242,33 @@ def make_room(folder: Path, size: int) -> None:
             f"No free disk for {size / 1e6:,.0f} MB in {folder}.",
             hint="Free some, or set AUTOTL_CACHE to a folder on a larger disk.",
         )
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: Any) -> np.memmap[Any, Any]:
+    """A new array in a file whose blocks are taken, so that filling it cannot meet a full disk.
+
+    Writing to a mapped hole of a full disk ends the process (SIGBUS).
+    """
+    array: np.memmap[Any, Any] = npy.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with path.open("r+b") as handle:
+                os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+    return array
+
+
+def _tell_of_the_cap(folder: Path, size: int, limit: int) -> None:
+    if "cap" in _said:
+        return
+    _said.add("cap")
+    _log.warning(
+        "what is to be stored, %.3g GB, is larger than the cap of %.3g GB on %s, so it displaces "
+        "everything else there; AUTOTL_CACHE_GB sets another cap",
+        *(size / 1e9, limit / 1e9, folder),
+    )
 
 
 def _gigabytes(stated: str) -> int:

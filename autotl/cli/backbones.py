@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 )
 @options.output
 def backbones(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:
-    """List the backbones that are installed, and which have their weights on this machine."""
+    """List the installed backbones.
+
+    Says of each whether its weights are on this machine.
+    """
     from autotl.cli.console import print_json, show
     from autotl.plugins import discover
 

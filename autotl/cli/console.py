@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def let_go(*streams: TextIO) -> None:
+    """Send what is still to be written there nowhere, at the interpreter's exit too: the reader
+    has closed the pipe.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 PIPED_WIDTH = 1000
@@ -74,14 +87,34 @@ class Quiet:
         """Nothing."""
 
 
-class Plain:
-    """A line when a step ends, and one every ten seconds within a long one."""
+MOST_REMARKS = 5
+"""Warnings of one step that are shown without --verbose."""
 
+
+def remarks(record: Any, verbose: bool) -> list[str]:
+    """The warnings and notes of a step's record: the first few, or with `verbose` all of them
+    and the examples that were set aside.
+    """
+    found = [*getattr(record, "warnings", ()), *getattr(record, "notes", ())]
+    if verbose:
+        aside = getattr(record, "set_aside", ())
+        return found + [f"set aside: {each.id}: {each.reason}" for each in aside]
+    more = len(found) - MOST_REMARKS
+    return found[:MOST_REMARKS] + ([f"and {more} more; -v shows all"] if more > 0 else [])
+
+
+class Plain:
+    """A line when a step ends, and within a long one after five seconds and then every ten."""
+
+    first = 5.0
     every = 10.0
 
     def __init__(self, verbose: bool) -> None:
         self.verbose = verbose
-        self.last = time.monotonic()
+        self.last = self.began = time.monotonic()
+        self.pause = self.first
+        self.what = ""
+        self.done = 0
 
     def __enter__(self) -> Plain:
         return self
@@ -91,22 +124,40 @@ class Plain:
 
     def _say(self, text: str) -> None:
         self.last = time.monotonic()
-        print(text, file=sys.stderr, flush=True)
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except BrokenPipeError:  # nobody listens, but the run goes on
+            let_go(sys.stderr)
 
     def step_started(self, step: str) -> None:
         """Start the clock for the long step's own lines."""
         self.last = time.monotonic()
+        self.pause, self.what = self.first, ""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """A line if the last one is ten seconds old."""
-        if time.monotonic() - self.last >= self.every:
-            self._say(f"  ... {what} {done:,} of {total:,}")
+        """A line, with the time left, if the last one is old enough."""
+        now = time.monotonic()
+        if what != self.what:
+            self.what, self.began, self.done = what, now, done
+        if now - self.last >= self.pause:
+            self._say(f"  ... {what} {done:,} of {total:,}{self._left(done, total, now)}")
+            self.pause = self.every
+
+    def _left(self, done: int, total: int, now: float) -> str:
+        from autotl.report.terminal import minutes
+
+        if done <= self.done or now <= self.began:
+            return ""
+        seconds = (now - self.began) / (done - self.done) * max(0, total - done)
+        return f", about {minutes(seconds / 60)} left"
 
     def step_finished(self, step: str, record: Any, seconds: float) -> None:
         """The step's line."""
         from autotl.report.terminal import step_line
 
         self._say(f"{step:<9} {step_line(record)}  [{seconds:.1f} s]")
+        for remark in remarks(record, self.verbose):
+            self._say(f"  ! {remark}")
 
     def trial_finished(self, trial: Trial) -> None:
         """The trial's line."""
@@ -122,10 +173,11 @@ class Plain:
 class Live:
     """The step's line when it ends; while it runs a bar with how far it is and the time left."""
 
-    def __init__(self, verbose: bool) -> None:
+    def __init__(self, verbose: bool, *, redirect_stdout: bool = True) -> None:
         from rich.console import Console
 
         self.verbose = verbose
+        self.redirect_stdout = redirect_stdout
         self.console = Console(stderr=True, highlight=False)
         self.bar: Progress | None = None
         self.task: TaskID | None = None
@@ -152,6 +204,7 @@ class Live:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            redirect_stdout=self.redirect_stdout,
         )
         self.bar.start()
         return self
@@ -187,6 +240,8 @@ class Live:
 
         line = escape(step_line(record))
         self.console.print(f"[green]✓[/] [bold]{step:<9}[/] {line} [dim]{seconds:.1f} s[/]")
+        for remark in remarks(record, self.verbose):
+            self.console.print(f"  [yellow]![/] {escape(remark)}")
 
     def trial_finished(self, trial: Trial) -> None:
         """The trial's line above the bar."""

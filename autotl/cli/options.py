@@ -20,7 +20,11 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 request = _all(
-    click.option("--budget", metavar="TIME", help="Wall-clock limit such as 90s, 10m or 1h."),
+    click.option(
+        "--budget",
+        metavar="TIME",
+        help="Wall-clock limit such as 90s, 10m or 1h; 10m if neither it nor --trials is given.",
+    ),
     click.option("--trials", type=int, metavar="N", help="Number of trials at most."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed."),
     click.option(
@@ -45,5 +49,5 @@ request = _all(
 output = _all(
     click.option("--json", "as_json", is_flag=True, help="JSON to standard output."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result."),
-    click.option("-v", "--verbose", is_flag=True, help="Every trial and warning."),
+    click.option("-v", "--verbose", is_flag=True, help="Every warning, and the log."),
 )

@@ -15,7 +15,10 @@ from autotl.cli import options
 )
 @options.output
 def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:
-    """List the plugins that were found, what they bring, and which were set aside and why."""
+    """List the plugins and what they bring.
+
+    Also those that were set aside, and why.
+    """
     from autotl.cli.console import print_json, show
     from autotl.plugins import discover
     from autotl.records import to_json

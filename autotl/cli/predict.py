@@ -6,11 +6,13 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from autotl.cli.console import Live, Quiet
     from autotl.prediction import Predicted
 
 FORMATS = ("table", "jsonl", "csv")
@@ -48,20 +50,34 @@ def predict(
     """
     from autotl.prediction import predict as predict_inputs
 
+    shape = "jsonl" if as_json else shape
     counts = {"read": 0, "failed": 0}
-    predicted = _counted(predict_inputs(model, inputs, top=top), counts, quiet)
-    _WRITERS["jsonl" if as_json else shape](predicted, top)
+    bar = _bar(inputs, shape, quiet)
+    predicted = predict_inputs(model, inputs, top=top, progress=bar.progress)
+    _WRITERS[shape](_counted(predicted, bar, counts, quiet), top)
     return _verdict(counts, quiet)
 
 
+def _bar(inputs: tuple[str, ...], shape: str, quiet: bool) -> Quiet | Live:
+    """Progress through folders, where somebody sees it and no lines come in between."""
+    from autotl.cli.console import Live, Quiet
+
+    lines = shape != "table" and sys.stdout.isatty()
+    folders = any(Path(each).is_dir() for each in inputs)
+    if quiet or lines or not folders or not sys.stderr.isatty():
+        return Quiet()
+    return Live(verbose=False, redirect_stdout=False)
+
+
 def _counted(
-    predicted: Iterable[Predicted], counts: dict[str, int], quiet: bool
+    predicted: Iterable[Predicted], bar: Quiet | Live, counts: dict[str, int], quiet: bool
 ) -> Iterator[Predicted]:
-    for item in predicted:
-        counts["read" if item.error is None else "failed"] += 1
-        if item.error is not None and not quiet:
-            print(f"{item.id}: {item.error}", file=sys.stderr)
-        yield item
+    with bar:
+        for item in predicted:
+            counts["read" if item.error is None else "failed"] += 1
+            if item.error is not None and not quiet:
+                print(f"{item.id}: {item.error}", file=sys.stderr)
+            yield item
 
 
 def _verdict(counts: dict[str, int], quiet: bool) -> int:

@@ -11,6 +11,7 @@ import click
 from autotl import __version__
 from autotl.cli.backbones import backbones
 from autotl.cli.cache import cache
+from autotl.cli.console import let_go
 from autotl.cli.fit import fit
 from autotl.cli.inspect import inspect
 from autotl.cli.plugins import plugins
@@ -53,8 +54,10 @@ for command in (fit, inspect, predict, resume, backbones, plugins, cache):
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and give its exit code; nothing but a bug prints a traceback."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    streams = sys.stdout, sys.stderr
     try:
         code = program.main(args=list(arguments), prog_name="autotl", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -62,7 +65,13 @@ def run(arguments: Sequence[str]) -> int:
         print("Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 0
+        return _reader_left()
+    except SystemExit as error:
+        # a closed pipe: rich exits from within the error, click after it has wrapped the streams
+        if sys.stdout is streams[0] and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        sys.stdout, sys.stderr = streams
+        return _reader_left()
     except InternalError as error:
         print(f"autotl: {error}\n{REPORT}", file=sys.stderr)
         return 1
@@ -74,3 +83,9 @@ def run(arguments: Sequence[str]) -> int:
         print(REPORT, file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _reader_left() -> int:
+    """The exit code where nobody reads any further: that is no fault of ours."""
+    let_go(sys.stdout, sys.stderr)
+    return 0

@@ -28,11 +28,13 @@ _SIGNS = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: ";"}
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Mean and deviation of one feature over the table."""
+    """Mean, deviation and range of one feature over the table; beyond it nothing is known."""
 
     name: str
     mean: float
     deviation: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,6 @@ class Line:
     deviation: float
     passes: tuple[float, float]
     examples: tuple[int, int]
-    learning_rate: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,16 @@ from autotl.decide import reasons, scenario
 from autotl.decide.coefficients import Coefficients, shipped, trainer_digest
 from autotl.decide.prediction import WIDTH, Forecast, forecasts, pair_deviation, possible
 from autotl.errors import PluginError, ResourceError, UsageError
-from autotl.records import Budget, Decision, Measurements, Strategy
+from autotl.records import Budget, Decision, Measurements, Speed, Strategy
 
 MOST_RACE = 0.4
 """The runner-up's largest share of the budget, where both are as likely to be the better one."""
+
+BUILDINGS = 10.0
+"""Models built, in terms of `Speed.fixed`, by the probe's trial, evaluation and export."""
+KEPT_SECONDS = 15.0
+"""Seconds that these take beside."""
+LARGEST_RESERVE = 1 / 3
 
 Forecasts = dict[Strategy, Forecast]
 
@@ -27,9 +33,9 @@ def decide(
     """Choose a strategy, or take the one that the user named and say what the engine would do.
 
     `seconds_left` is what the budget still holds (None: all of `budget.seconds`). With a budget,
-    a strategy predicted to take longer cannot be chosen (where all would, the quickest is, to be
-    cut short); without one the choice does not depend
-    on measured seconds. Raises `ResourceError` where nothing of the budget is left,
+    a strategy predicted to take longer than that less the `reserve` cannot be chosen (where all
+    would, the quickest is, to be cut short); without one the choice does not depend on measured
+    seconds. Raises `ResourceError` where nothing of the budget is left,
     `PluginError` or `UsageError` where the named one is impossible, `InternalError` where the
     coefficients are missing.
     """
@@ -49,7 +55,7 @@ def decide(
         frozen=stages[:boundary],
         taps=taps,
         tap=tuple(stages[tap - 1] for tap in taps),
-        learning_rate=known.strategies[chosen].learning_rate,
+        learning_rate=0.0,
         runner_up=outcome.rival,
         margin=_margin(found, chosen, outcome.rival),
         race=outcome.race,
@@ -68,7 +74,8 @@ def _outcome(
     strategy: Strategy | None,
     left: float | None,
 ) -> reasons.Outcome:
-    affordable = _affordable(found, left)
+    kept = 0.0 if left is None else reserve(measurements.speed, left)
+    affordable = _affordable(found, left, kept)
     engine = _first(affordable)
     chosen = _named(strategy, measurements) or engine
     others = {name: one for name, one in affordable.items() if name != chosen}
@@ -80,13 +87,21 @@ def _outcome(
         rival=rival,
         race=0.0 if strategy or rival is None else _race(found, chosen, rival, known),
         left=left,
+        reserve=kept,
         same_code=known.code == trainer_digest(),
     )
 
 
-def _affordable(found: Forecasts, left: float | None) -> Forecasts:
-    """What is predicted to fit the seconds left; where nothing does, the quickest, to be cut
-    short. Raises `ResourceError` where none are left.
+def reserve(speed: Speed, left: float) -> float:
+    """Seconds of those left that no training may be planned into: the probe, evaluation and export
+    need them. At most a third.
+    """
+    return min(BUILDINGS * speed.fixed + KEPT_SECONDS, max(left, 0.0) * LARGEST_RESERVE)
+
+
+def _affordable(found: Forecasts, left: float | None, kept: float) -> Forecasts:
+    """What is predicted to fit the seconds left without those kept back; where nothing does, the
+    quickest, to be cut short. Raises `ResourceError` where none are left.
     """
     if left is None:
         return found
@@ -97,8 +112,8 @@ def _affordable(found: Forecasts, left: float | None) -> Forecasts:
             f"{quickest}, is predicted to take {found[quickest].shown.minutes * 60:.0f} s.",
             hint="Give a larger --budget.",
         )
-    kept = {name: one for name, one in found.items() if one.shown.minutes * 60 <= left}
-    return kept or {quickest: found[quickest]}
+    fitting = {name: one for name, one in found.items() if one.shown.minutes * 60 <= left - kept}
+    return fitting or {quickest: found[quickest]}
 
 
 def _first(found: Forecasts) -> Strategy:
@@ -114,8 +129,10 @@ def _named(strategy: Strategy | None, measurements: Measurements) -> Strategy | 
             f"{strategy} needs pretrained weights, and none of {measurements.backbone} are here.",
             hint="Supply them with --weights FILE, or take --strategy scratch.",
         )
+    why = measurements.no_partial_freeze.rstrip(".")
     raise UsageError(
-        f"{strategy} is impossible here: {measurements.backbone} has no boundary below its tap.",
+        f"{strategy} is impossible with {measurements.backbone}: "
+        + (f"{why}." if why else "it has no boundary below its tap."),
         hint="Take another --strategy or --backbone.",
     )
 

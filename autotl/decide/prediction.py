@@ -39,7 +39,8 @@ def _forecast(strategy: Strategy, measured: Measurements, known: Coefficients) -
     centre = reference(strategy, measured) + line.intercept
     for weight, value, scale in zip(line.weights, features(measured), known.features, strict=True):
         if value is not None:
-            centre += weight * (value - scale.mean) / scale.deviation
+            held = min(max(value, scale.low), scale.high)
+            centre += weight * (held - scale.mean) / scale.deviation
     half = WIDTH * line.deviation
     shown = Prediction(
         accuracy=accuracy_of(centre),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from autotl.decide import scenario
 from autotl.decide.coefficients import Coefficients
-from autotl.decide.features import best, per_class, tapped
+from autotl.decide.features import accuracy_of, best, features, per_class, tapped
 from autotl.decide.prediction import Forecast
 from autotl.records import Measurements, Strategy
+
+UNEVEN = 3.0
+"""Largest class over smallest, from where on accuracy may be had by neglecting the smallest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was decided, as far as the reasons tell of it. `left` is seconds of the budget."""
+    """What was decided, as far as the reasons tell of it. `left` is seconds of the budget, and
+    `reserve` those of them that are kept back.
+    """
 
     chosen: Strategy
     engine: Strategy
@@ -22,6 +28,7 @@ class Outcome:
     rival: Strategy | None
     race: float
     left: float | None
+    reserve: float
     same_code: bool
 
 
@@ -36,10 +43,12 @@ def sentences(
         *_choice(found, outcome),
         *_budget(found, outcome),
         *_size(measured, known),
+        *_imbalance(measured),
         *_nearness(measured, known),
         *_probes(measured),
         *_table(measured, known, outcome),
         *_impossible(measured),
+        *_beyond(measured, known),
         *_caveats(measured, known, outcome),
     )
 
@@ -68,12 +77,13 @@ def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
     if outcome.left is None:
         return
     for name, one in found.items():
-        if one.shown.minutes * 60 <= outcome.left:
+        if one.shown.minutes * 60 <= outcome.left - outcome.reserve:
             continue
         spoken = "is cut short" if name == outcome.chosen else "cannot be chosen"
         yield (
             f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
-            f"{outcome.left / 60:.1f} left."
+            f"{outcome.left / 60:.1f} left, {outcome.reserve / 60:.1f} of them kept for the probe, "
+            "evaluation and export."
         )
 
 
@@ -84,6 +94,14 @@ def _size(measured: Measurements, known: Coefficients) -> Iterator[str]:
         f"{measured.size.train:,} training examples, {per_class(measured):.0f} a class, are "
         f"{amount} data (the line is {lines.per_class:.0f} a class)."
     )
+
+
+def _imbalance(measured: Measurements) -> Iterator[str]:
+    if measured.size.imbalance > UNEVEN:
+        yield (
+            f"The largest class is {measured.size.imbalance:.1f} times the smallest: "
+            "--metric balanced-accuracy is the fairer objective."
+        )
 
 
 def _nearness(measured: Measurements, known: Coefficients) -> Iterator[str]:
@@ -130,8 +148,21 @@ def _table(measured: Measurements, known: Coefficients, outcome: Outcome) -> Ite
 def _impossible(measured: Measurements) -> Iterator[str]:
     if not measured.pretrained:
         yield "There are no pretrained weights, so only scratch is possible."
+    elif measured.no_partial_freeze:
+        yield f"partial-freeze is impossible: {measured.no_partial_freeze.rstrip('.')}."
     elif not measured.boundary:
         yield "partial-freeze is impossible: there is no stage to cut at below the tap."
+
+
+def _beyond(measured: Measurements, known: Coefficients) -> Iterator[str]:
+    for value, scale in zip(features(measured), known.features, strict=True):
+        if value is None or scale.low <= value <= scale.high:
+            continue
+        subject, verb, spoken = _SPOKEN[scale.name]
+        yield (
+            f"{subject} ({spoken(value)}) {verb} outside the range that the coefficients were "
+            f"fitted on ({spoken(scale.low)} to {spoken(scale.high)}); its nearer end is used."
+        )
 
 
 def _caveats(measured: Measurements, known: Coefficients, outcome: Outcome) -> Iterator[str]:
@@ -152,3 +183,21 @@ def _caveats(measured: Measurements, known: Coefficients, outcome: Outcome) -> I
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _times(log: float) -> str:
+    return f"odds times {math.exp(log):.2f}"
+
+
+_SPOKEN: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    "examples": ("Examples per class", "lie", lambda log: _count(math.exp(log))),
+    "probe": ("The probe's accuracy", "lies", lambda log_odds: _percent(accuracy_of(log_odds))),
+    "slope": ("The probe's gain from e times the examples", "lies", _times),
+    "gap": ("The probe's gain from pretrained weights", "lies", _times),
+    "similarity": ("Similarity", "lies", lambda value: f"{value:.2f}"),
+}
+"""Each feature in words: subject, verb, and its figure as a reader knows it."""
+
+
+def _count(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 1000 else f"{figure:.4g}"

@@ -22,15 +22,16 @@ def contract(dataset: Dataset, loader: str) -> None:
     faults = [
         (dataset.kind not in KINDS, f"its kind is '{dataset.kind}', known are {', '.join(KINDS)}"),
         (len(dataset.labels) != count, f"{count} ids but {len(dataset.labels)} labels"),
-        (len(set(dataset.ids)) != count, "an id occurs twice"),
-        (len(set(dataset.classes)) != len(dataset.classes), "a class name occurs twice"),
+        (len(set(map(str, dataset.ids))) != count, "an id occurs twice"),
+        (len(set(map(str, dataset.classes))) != len(dataset.classes), "a class name occurs twice"),
         (_outside(dataset), f"a label is none of the {len(dataset.classes)} classes"),
         (_wrong_length(dataset.groups, count), f"{count} examples but not as many groups"),
         (_wrong_length(dataset.splits, count), f"{count} examples but not as many splits"),
     ]
     if found := [fault for is_so, fault in faults if is_so]:
         raise PluginError(f"The loader '{loader}' broke its contract: {'; '.join(found)}.")
-    if unknown := sorted(set(dataset.splits or ()) - set(SPLITS)):
+    given = () if dataset.splits is None else map(str, dataset.splits)
+    if unknown := sorted(set(given) - set(SPLITS)):
         raise DataError(
             f"There is no split '{unknown[0]}'.", hint=f"Known splits: {', '.join(SPLITS)}."
         )

@@ -52,6 +52,7 @@ def load(
     chosen = choose(data, loaders, options or {})
     dataset = _dataset(data, chosen.loader, options or {})
     checks.contract(dataset, chosen.loader.name)
+    dataset = _plain(dataset)
     if known is not None:
         return _again(dataset, known, progress)
     rows = range(len(dataset.ids))
@@ -70,7 +71,7 @@ def load(
         examples=len(usable.ids),
         classes=usable.classes,
         per_class=tuple(sizes[label] for label in range(len(usable.classes))),
-        median_side=int(np.median([readings[row].side for row in kept])),
+        median_side=_median_side(usable, [readings[row].side for row in kept]),
         set_aside=set_aside,
         warnings=_warnings(dataset, chosen, remarks, checks.conflicts(usable, hashes)),
         seconds=time.perf_counter() - began,
@@ -104,6 +105,25 @@ def _dataset(data: Any, loader: Loader, options: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
+def _plain(dataset: Dataset) -> Dataset:
+    """The dataset with tuples of int and str for what a plugin gave, NumPy's own types say."""
+    return replace(
+        dataset,
+        ids=tuple(map(str, dataset.ids)),
+        labels=tuple(map(int, dataset.labels)),
+        classes=tuple(map(str, dataset.classes)),
+        groups=None if dataset.groups is None else tuple(map(str, dataset.groups)),
+        splits=None if dataset.splits is None else tuple(map(str, dataset.splits)),
+    )
+
+
+def _median_side(dataset: Dataset, sides: Sequence[int]) -> int:
+    """The median shorter side of the rows, without those of a given test split."""
+    splits = dataset.splits or ("",) * len(sides)
+    seen = [side for side, split in zip(sides, splits, strict=True) if split != "test"]
+    return int(np.median(seen))
+
+
 def _set_aside(dataset: Dataset, readings: Sequence[Reading]) -> tuple[SetAside, ...]:
     """The unreadable examples; raises `DataError` where they are too many or a whole class."""
     bad = tuple(
@@ -117,7 +137,7 @@ def _set_aside(dataset: Dataset, readings: Sequence[Reading]) -> tuple[SetAside,
             f"{len(bad):,} of {len(readings):,} examples cannot be read, "
             f"more than {UNREADABLE_SHARE:.0%}.",
             details=lines,
-            hint="Mend or remove them.",
+            hint=f"Mend or remove them: up to {UNREADABLE_SHARE:.0%} may be unreadable.",
         )
     readable = {
         label

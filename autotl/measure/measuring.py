@@ -116,6 +116,7 @@ def measure(
         speed=from_json(Speed, answer["speed"]),
         seconds=time.monotonic() - begun,
         weights=located.weights_sha256,
+        no_partial_freeze=located.backbone.no_partial_freeze,
     )
 
 

@@ -30,9 +30,15 @@ def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     `spec`: pixels, located (JSON of `StoredPixels`, `LocatedBackbone`), rows (training rows of
     the sample), random_rows and similar_rows (some of those), folder (the store's), seed.
     Returns `pretrained`, `random` and `mirrored` (paths of pooled outputs (rows, channels), one a
-    stage; the first and last empty without weights), `offset` (how many rows of `pretrained`
-    belong to the sample, from the first), `similarity`, `speed`, `parameters_above`.
+    stage; the first and last empty without weights), `similarity`, `speed`, `parameters_above`.
+    Where the sample is all training rows, the validation rows come after it in `pretrained`.
+    The store's entries are held only until this returns, so open the paths at once.
     """
+    with activations.holding():
+        return _passed(spec, progress)
+
+
+def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     pixels = from_json(StoredPixels, spec["pixels"])
     located = from_json(LocatedBackbone, spec["located"])
     seed, folder = spec["seed"], Path(spec["folder"])

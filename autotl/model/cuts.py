@@ -30,9 +30,9 @@ def build(located: LocatedBackbone, *, pretrained: bool, seed: int) -> keras.Mod
     keras.utils.set_random_seed(seed)
     try:
         net = _function(backbone.build)(located.input_size, weights)
-    except MemoryError:
-        raise
     except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            raise  # the worker tells lack of memory by these two
         raise PluginError(
             f"backbone {backbone.name} of {located.distribution} could not be built: {error}",
             details=(f"build={backbone.build}", f"weights={weights}"),

@@ -78,9 +78,17 @@ def choose_backbone(
             )
         return auto(plugins, need_weights=need_weights)
     offered = find(plugins, name)
-    path, digest = locate(
-        offered, weights_file=weights_file, allow_download=download and need_weights
-    )
+    if weights_file is None and not need_weights and here(offered) is None:
+        return Candidate(offered=offered, weights=None, sha256=None)
+    try:
+        path, digest = locate(
+            offered, weights_file=weights_file, allow_download=download and need_weights
+        )
+    except PluginError as error:
+        if weights_file is not None:
+            raise
+        hint = " ".join(filter(None, [error.hint, _usable(plugins, offered)]))
+        raise PluginError(error.message, hint=hint, details=error.details) from error
     if path is None and need_weights:
         raise _missing(plugins, offered)
     return Candidate(offered=offered, weights=path, sha256=digest)
@@ -125,13 +133,20 @@ def auto(plugins: Plugins, *, need_weights: bool = True) -> Candidate:
         "No installed backbone has its weights on this machine.",
         hint="Name one with --backbone to have its weights downloaded; `autotl backbones` lists "
         "them.",
-        details=tuple(str(path) for offered in ranked for path in _places(offered)),
+        details=tuple(str(path) for offered in ranked for path in _known_places(offered)),
     )
 
 
 def here(offered: OfferedBackbone) -> Path | None:
-    """The first weights file of the backbone that is on this machine, unread; or None."""
-    return next((path for path in _places(offered) if path.is_file()), None)
+    """The first weights file of the backbone that is on this machine, unread; or None.
+
+    None too, with a warning, where a package that should hold a file is not found.
+    """
+    try:
+        return next((path for path in _places(offered) if path.is_file()), None)
+    except PluginError as error:
+        _log.warning("%s has no weights here: %s", offered.backbone.name, error.message)
+        return None
 
 
 def locate(
@@ -195,12 +210,20 @@ def _places(offered: OfferedBackbone) -> list[Path]:
     return [_folder(weights) / weights.file for weights in offered.backbone.weights]
 
 
+def _known_places(offered: OfferedBackbone) -> list[Path]:
+    """The same, and none where a package that should hold a file is not found."""
+    try:
+        return _places(offered)
+    except PluginError:
+        return []
+
+
 def _folder(weights: Weights) -> Path:
     if weights.package is None:
         return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser().absolute() / "models"
     try:
         spec = importlib.util.find_spec(weights.package)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # finding a module in a package runs the package
         raise PluginError(
             f"The package {weights.package}, which should hold {weights.file}, is not found."
         ) from error
@@ -252,10 +275,15 @@ _SUPPLY = (
 )
 
 
+def _usable(plugins: Plugins, instead_of: OfferedBackbone) -> str:
+    others = (other for other in plugins.backbones if other is not instead_of)
+    usable = [other.backbone.name for other in others if here(other) is not None]
+    return f"Usable now: {', '.join(usable) or 'none'}."
+
+
 def _missing(plugins: Plugins, offered: OfferedBackbone) -> PluginError:
     name = offered.backbone.name
-    usable = [other.backbone.name for other in plugins.backbones if here(other) is not None]
-    instead = f"Usable now: {', '.join(usable) or 'none'}."
+    instead = _usable(plugins, offered)
     if not offered.backbone.weights:
         return PluginError(
             f"{name} has no pretrained weights, so it can only be trained from scratch.",

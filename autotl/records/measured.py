@@ -72,8 +72,8 @@ class Speed:
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
     """Everything that the decision reads. `tap` is the proposed tap (stage number, 1-based),
-    `boundary` the proposed k for partial freeze (0 where there is none), `weights` the SHA-256 of
-    the pretrained weights.
+    `boundary` the proposed k for partial freeze (0 where there is none; `no_partial_freeze` says
+    why where the backbone itself rules it out), `weights` the SHA-256 of the pretrained weights.
     """
 
     backbone: str
@@ -91,6 +91,7 @@ class Measurements:
     speed: Speed
     seconds: float
     weights: str | None = None
+    no_partial_freeze: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +117,10 @@ class Decision:
     """The choice, the evidence in sentences, and what was predicted for each strategy.
 
     `frozen` are the stages 1..boundary by name, `tap` the stages whose pooled output the head
-    reads. `margin` is predicted accuracy over the runner-up's. `race` is the share of the search
-    budget that the runner-up gets (0 where the margin is beyond the interval). `engine` is what
-    the engine would have chosen where the user named a strategy (`forced`).
+    reads. `learning_rate` is 0, the recipe's default: nothing is fitted for it. `margin` is
+    predicted accuracy over the runner-up's. `race` is the share of the search budget that the
+    runner-up gets (0 where the margin is beyond the interval). `engine` is what the engine would
+    have chosen where the user named a strategy (`forced`).
     """
 
     backbone: str

@@ -63,7 +63,9 @@ class TrialResult:
 
     `metrics` holds every `Metric` by name; `predictions` is the file of validation logits
     (.npy float32 (validation, classes)); `weights` the trained part's file; `history` one
-    mapping an epoch. `stopped` says why it ended: "epochs", "patience", "deadline".
+    mapping an epoch. `stopped` says why it ended: "epochs", "patience", "deadline". `crossed` is
+    the file of out-of-fold logits (.npy float32 (train + validation, classes)), None where stages
+    are trained, validation rows are not few, or the rows or the time would not do for folds.
     """
 
     metrics: dict[str, float]
@@ -73,6 +75,7 @@ class TrialResult:
     predictions: FileRef
     stopped: str
     history: tuple[dict[str, float], ...] = ()
+    crossed: FileRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,12 @@
 """The run folder: what was asked for, the append-only journal, the lock, the files' checksums.
 
 `run.json` is written once. `journal.jsonl` is the truth: a line is one JSON object with `kind`
-("sitting", "step-started", "step", "step-stopped", "trial-started", "trial-finished"), `time`
-(UTC), `at` (seconds since its sitting began), the facts of its kind, and `digest`, the SHA-256
-of the rest. A sitting is one process working on the run; the pauses between sittings cost
-nothing. What a killed process spent after its last line is not known and not counted.
+("sitting", "step-started", "step", "step-stopped", "trial-started", "trial-stopped",
+"trial-finished"), `time` (UTC), `at` (seconds since its sitting began), the facts of its kind,
+and `digest`, the SHA-256 of the rest. "trial-stopped" takes a trial's start back: the user
+interrupted it, so it does not count towards giving the trial up. A sitting is one process
+working on the run; the pauses between sittings cost nothing. What a killed process spent after
+its last line is not known and not counted.
 """
 
 from autotl.run.folder import JournalLedger, Observer, Run, open_run, reopen, versions

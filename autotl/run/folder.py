@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import time
@@ -15,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar
 import filelock
 import msgspec
 
-from autotl.errors import AutotlError, InternalError, ResourceError, RunFolderError
+from autotl.errors import AutotlError, InternalError, ResourceError, RunFolderError, WorkerError
 from autotl.files import file_ref, sha256, write_atomically
 from autotl.records import FileRef, Recipe, Trial, from_json, to_json
 from autotl.run.journal import Journal, Line, disk, full_disk
@@ -26,6 +27,8 @@ SCHEMA = "autotl-run/1"
 LEAST_FREE_BYTES = 64 << 20
 _LOCK = ".lock"
 _OWN_REMAINS = re.compile(r"\.lock|\.writing-.*")
+_UNFINISHED = re.compile(r"\.(writing|gate|probe)-.+")
+_OPENED_WITH = ("run.json", "journal.jsonl", "worker.log", _LOCK)
 _NAMED = (
     "autotl",
     "keras",
@@ -73,6 +76,7 @@ def open_run(
     `request` is JSON-ready; `plugins` maps distributions to versions. Raises `RunFolderError`
     where `out` is not empty, a file, or not writable, `ResourceError` where the disk is full.
     """
+    made = out is None or not out.exists()
     folder = _new_folder(name) if out is None else _empty_folder(out)
     with disk(folder):
         _check_free(folder)
@@ -88,7 +92,8 @@ def open_run(
             }
             text = msgspec.json.format(msgspec.json.encode(described), indent=2)
             write_atomically(folder / "run.json", lambda path: _write(path, text))
-            return Run(folder, described, lock, Journal.open(folder / "journal.jsonl"))
+            journal = Journal.open(folder / "journal.jsonl")
+            return Run(folder, described, lock, journal, fresh=True, made=made)
         except BaseException:
             lock.release()
             raise
@@ -99,7 +104,8 @@ def reopen(path: Path | str, *, read_only: bool = False) -> Run:
     changed in any way.
 
     Raises `RunFolderError` where there is no run, another process works on it, or its journal is
-    damaged before its last line. A torn last line is cut off.
+    damaged before its last line. A torn last line is cut off; files that a killed process had not
+    finished are removed.
     """
     folder = Path(path)
     described = _described(folder)
@@ -110,14 +116,20 @@ def reopen(path: Path | str, *, read_only: bool = False) -> Run:
         _check_free(folder)
         lock = _lock(folder)
         try:
-            return Run(folder, described, lock, Journal.open(journal))
+            run = Run(folder, described, lock, Journal.open(journal))
+            _sweep(folder)
+            return run
         except BaseException:
             lock.release()
             raise
 
 
 class Run:
-    """An open run. Steps go through `once`, trials through `ledger()`; a context manager."""
+    """An open run. Steps go through `once`, trials through `ledger()`; a context manager.
+
+    A fresh run that an error of ours ends before anything was measured leaves nothing behind, so
+    that the corrected command can have its folder. After a bug or a crash the evidence is kept.
+    """
 
     def __init__(
         self,
@@ -125,6 +137,9 @@ class Run:
         described: Mapping[str, Any],
         lock: filelock.FileLock | None,
         journal: Journal,
+        *,
+        fresh: bool = False,
+        made: bool = False,
     ) -> None:
         self.folder = folder.absolute()
         self.name: str = described["name"]
@@ -134,6 +149,8 @@ class Run:
         self.observers: list[Observer] = []
         self._lock = lock
         self._journal = journal
+        self._fresh = fresh
+        self._made = made
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +161,25 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        a_bug = isinstance(error, InternalError | WorkerError)
+        if isinstance(error, AutotlError) and not a_bug:
+            self.abandon()
         self.close()
+
+    def abandon(self) -> bool:
+        """Close and remove a run that was begun here and has measured nothing, its folder too
+        where it was made for it; say whether it did. Any other run is left as it is.
+        """
+        if not self._fresh or any(_worth_keeping(line) for line in self._journal.lines):
+            return False
+        self._journal.close()
+        with contextlib.suppress(OSError):
+            for name in _OPENED_WITH:
+                (self.folder / name).unlink(missing_ok=True)
+            if self._made:
+                self.folder.rmdir()
+        self.close()
+        return True
 
     def close(self) -> None:
         """Close the journal and let the folder go; closing twice is harmless."""
@@ -190,9 +225,30 @@ class Run:
 
     def _note_stop(self, step: str, error: BaseException) -> None:
         try:
+            if isinstance(error, KeyboardInterrupt):
+                for number in self._running_trials():
+                    self._journal.append("trial-stopped", number=number)
             self._journal.append("step-stopped", name=step)
         except AutotlError as second:
             error.add_note(f"The journal could not be written either: {second}")
+
+    def _running_trials(self) -> list[int]:
+        """Numbers of the trials that this sitting started and that have no end."""
+        running: list[int] = []
+        for line in self._journal.lines:
+            if line["kind"] == "sitting":
+                running = []
+            elif line["kind"] == "trial-started":
+                running.append(line["number"])
+            elif line["kind"] in ("trial-stopped", "trial-finished") and line["number"] in running:
+                running.remove(line["number"])
+        return running
+
+    def asked(self, record_class: type[R]) -> R:
+        """The request as a record. Raises `RunFolderError` where it does not fit `record_class`:
+        another version of autotl wrote it.
+        """
+        return self._converted(record_class, self.request, "request")
 
     def recorded(self, step: str, record_class: type[R]) -> R | None:
         """The step's record in the journal, or None. Raises `RunFolderError` where it does not
@@ -204,12 +260,15 @@ class Run:
         return None
 
     def _understood(self, record_class: type[R], line: Line) -> R:
+        return self._converted(record_class, line["record"], f"{line.get('name', 'trial')} record")
+
+    def _converted(self, record_class: type[R], data: Any, what: str) -> R:
         try:
-            return from_json(record_class, line["record"])
+            return from_json(record_class, data)
         except msgspec.ValidationError as error:
             raise RunFolderError(
-                f"{self.folder} was written by another version of autotl: its "
-                f"{line.get('name', 'trial')} record is not understood ({error}).",
+                f"{self.folder} was written by another version of autotl: its {what} is not "
+                f"understood ({error}).",
                 hint="Use the version named in run.json, or start a new run.",
             ) from error
 
@@ -300,9 +359,13 @@ class JournalLedger:
         return self._run.trial(number)
 
     def starts(self, number: int) -> int:
-        """How often a trial without an end was started, in all sittings."""
+        """How often a trial without an end was started, in all sittings; starts that the user
+        interrupted do not count.
+        """
         kinds = [line["kind"] for line in self._journal.lines if line.get("number") == number]
-        return 0 if "trial-finished" in kinds else kinds.count("trial-started")
+        if "trial-finished" in kinds:
+            return 0
+        return kinds.count("trial-started") - kinds.count("trial-stopped")
 
 
 def _round_trip(record_class: type[R], record: R) -> tuple[Any, R]:
@@ -314,6 +377,22 @@ def _round_trip(record_class: type[R], record: R) -> tuple[Any, R]:
         raise InternalError(
             f"A {record_class.__name__} does not fit its own class: {error}."
         ) from error
+
+
+def _worth_keeping(line: Line) -> bool:
+    kind: str = line["kind"]
+    return kind.startswith("trial-") or (kind == "step" and line["name"] == "measure")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process had not finished; only for the holder of the lock."""
+    for path in (*folder.glob(".*"), *folder.glob("trials/*/.*")):
+        if not _UNFINISHED.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _new_folder(name: str) -> Path:

@@ -73,8 +73,11 @@ def fixed_trials(
 ) -> tuple[Step, ...]:
     """Trial 0 the probe, 1 the chosen strategy's default, 2 the runner-up's where there is a race.
 
-    `race` is the runner-up's share of the budget. A default that equals the probe is not run twice.
+    `race` is the runner-up's share of the budget. What equals the probe is not run twice, and
+    takes no share.
     """
+    if runner_up == probe:
+        runner_up = None
     planned = [("default", default, 1.0 - race if runner_up else 1.0)]
     if runner_up:
         planned.append(("runner-up", runner_up, race))

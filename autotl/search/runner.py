@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autotl.errors import ResourceError, SearchError
 from autotl.records import (
     Budget,
@@ -83,12 +81,6 @@ def search(
     left at the start, `RunFolderError` when the ledger holds another search's trials. An error of
     ours inside a trial (`InternalError`, `PluginError`, ...) ends the search.
     """
-    begun = clock()
-    rows = planning.Rows(
-        train=pixels.train,
-        validation=pixels.validation,
-        test=(pixels.train + pixels.validation) // 4 if test_rows is None else test_rows,
-    )
     setting = Setting(
         decision=decision,
         measurements=measurements,
@@ -104,15 +96,17 @@ def search(
         folder=Path(folder),
         progress=progress,
         tensorboard=tensorboard,
-        rows=rows,
-        reserve=planning.reserve(measurements.speed, rows, budget.seconds or 0.0),
-        labels=np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[pixels.train :],
+        test_rows=test_rows,
         clock=clock,
     )
-    state = State()
+    return _searched(setting)
+
+
+def _searched(setting: Setting) -> SearchRecord:
+    begun, state = setting.clock(), State()
     fixed = _fixed(setting)
     stopped = _run_fixed(setting, state, fixed) or _run_proposals(setting, state, len(fixed))
-    return _record(setting, state, stopped, clock() - begun)
+    return _record(setting, state, stopped, setting.clock() - begun)
 
 
 # ---- the fixed trials ----
@@ -284,8 +278,8 @@ def _take(
     state.trials.append(attempt(setting, planned, state.trials[0] if state.trials else None))
     if len(state.trials) >= HOPELESS and not selection.finished(state.trials):
         raise _hopeless(state)
-    read = partial(logits_of, setting)
-    standing = selection.eligible(state.trials, setting.metric, setting.labels, read)
+    read, crossed = partial(logits_of, setting), setting.crossed
+    standing = selection.eligible(state.trials, setting.metric, setting.labels, read, crossed)
     keep = selection.kept(standing, setting.metric, len(setting.labels))
     for trial in state.trials:
         if trial.result and trial.number not in keep:
@@ -308,7 +302,7 @@ def _hopeless(state: State) -> SearchError:
 
 def _record(setting: Setting, state: State, stopped: str, seconds: float) -> SearchRecord:
     trials, read = state.trials, partial(logits_of, setting)
-    chosen = selection.best(trials, setting.metric, setting.labels, read)
+    chosen = selection.best(trials, setting.metric, setting.labels, read, setting.crossed)
     if chosen is None:
         raise _hopeless(state)
     comparable = len(selection.finished(trials))

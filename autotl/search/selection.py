@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,20 @@ from numpy.typing import NDArray
 from autotl.records import Metric, Trial
 
 FEW = 200
-"""Validation rows under which a trial must beat the probe by more than one standard error."""
+"""Validation rows under which a trial must beat the probe by more than one standard error: on
+out-of-fold predictions where both have them (heads alone, if each class has two rows and the
+deadline left time for folds), else on the validation rows."""
 KEPT = 3
 
 Logits = Callable[[Trial], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossed:
+    """Labels of training and validation rows, and a trial's out-of-fold logits for them, if any."""
+
+    labels: NDArray[Any]
+    logits: Callable[[Trial], NDArray[np.float32] | None]
 
 
 def score(metrics: dict[str, float], metric: Metric) -> float:
@@ -53,32 +64,45 @@ def ranked(trials: Sequence[Trial], metric: Metric, rows: int) -> list[Trial]:
 
 
 def best(
-    trials: Sequence[Trial], metric: Metric, labels: NDArray[Any], logits: Logits
+    trials: Sequence[Trial],
+    metric: Metric,
+    labels: NDArray[Any],
+    logits: Logits,
+    crossed: Crossed | None = None,
 ) -> Trial | None:
-    """The selected trial; None where none finished.
-
-    With fewer than `FEW` validation rows only trials that beat trial 0, the probe, by more than
-    one standard error of the paired difference stand against it.
-    """
-    order = ranked(eligible(trials, metric, labels, logits), metric, len(labels))
+    """The first of the `eligible` trials as they are `ranked`; None where none finished."""
+    order = ranked(eligible(trials, metric, labels, logits, crossed), metric, len(labels))
     return order[0] if order else None
 
 
 def eligible(
-    trials: Sequence[Trial], metric: Metric, labels: NDArray[Any], logits: Logits
+    trials: Sequence[Trial],
+    metric: Metric,
+    labels: NDArray[Any],
+    logits: Logits,
+    crossed: Crossed | None = None,
 ) -> list[Trial]:
-    """The finished trials that may be selected: the probe where no other is left."""
+    """The finished trials that may be selected: the probe where no other is left.
+
+    None that scores below trial 0, the probe, on the validation rows, not by one example either.
+    With fewer than `FEW` of these only trials that beat the probe by more than one standard error
+    of the paired difference, on out-of-fold predictions where `crossed` has them of both.
+    """
     done = finished(trials)
     probe = next((trial for trial in done if trial.number == 0), None)
-    if probe is None or len(labels) >= FEW:
+    if probe is None:
         return done
-    base = logits(probe)
-    better = [
-        trial
-        for trial in done
-        if trial is not probe and clearly_better(logits(trial), base, labels, metric)
-    ]
-    return better or [probe]
+    no_worse = [trial for trial in done if _score(trial, metric) >= _score(probe, metric)]
+    if len(labels) >= FEW:
+        return no_worse
+    whole, base = crossed.logits(probe) if crossed else None, logits(probe)
+
+    def beats(trial: Trial) -> bool:
+        if crossed and whole is not None and (own := crossed.logits(trial)) is not None:
+            return clearly_better(own, whole, crossed.labels, metric)
+        return clearly_better(logits(trial), base, labels, metric)
+
+    return [trial for trial in no_worse if trial is not probe and beats(trial)] or [probe]
 
 
 def clearly_better(
@@ -98,16 +122,22 @@ def paired_difference(
     """(difference of the metric, its jackknife standard error) of two predictions of one set."""
     classes, rows = logits.shape[1], len(labels)
     first, second = (_evidence(x, labels, metric) for x in (logits, base))
-    whole = _metric(first, labels, classes, metric) - _metric(second, labels, classes, metric)
-    keep = ~np.eye(rows, dtype=bool)
-    left_out = np.array(
-        [
-            _metric(first[k], labels[k], classes, metric)
-            - _metric(second[k], labels[k], classes, metric)
-            for k in keep
-        ]
-    )
-    spread = float(np.square(left_out - left_out.mean()).sum())
+
+    def difference(a: NDArray[Any], b: NDArray[Any], of: NDArray[Any]) -> float:
+        return _metric(a, of, classes, metric) - _metric(b, of, classes, metric)
+
+    whole = difference(first, second, labels)
+    if rows < 2:
+        return whole, math.inf
+    counts: NDArray[Any] = np.ones(rows)
+    if metric == "log-loss":
+        left_out = (rows * whole - (first - second)) / (rows - 1)
+    else:  # rows alike in label and both answers leave the same behind
+        alike = np.stack([labels, first, second], axis=1)
+        _, ones, counts = np.unique(alike, axis=0, return_index=True, return_counts=True)
+        without = [[np.delete(of, i) for of in (first, second, labels)] for i in ones]
+        left_out = np.array([difference(*three) for three in without])
+    spread = float(counts @ np.square(left_out - np.average(left_out, weights=counts)))
     return whole, math.sqrt(spread * (rows - 1) / rows)
 
 

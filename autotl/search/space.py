@@ -10,6 +10,8 @@ from autotl.records import Recipe
 
 Value = str | int | float
 AUGMENTED = ("flip", "crop", "flip-crop")
+CROPPED = ("crop", "flip-crop")
+"""Levels at which every further view is another one; a flip has two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,7 @@ def _augment(
         return (level,)
     views = max(2, base.numbers.views)
     more = replace(
-        _choice("views", views, (views, 2 * views)), parent="augment", parent_values=AUGMENTED
+        _choice("views", views, (views, 2 * views)), parent="augment", parent_values=CROPPED
     )
     return (level, more)
 
@@ -172,7 +174,7 @@ def _with_head(name: str) -> Any:
 
 
 def _with_augment(recipe: Recipe, level: Any) -> Recipe:
-    views = 1 if level == "none" else recipe.numbers.views
+    views = 1 if level == "none" else max(2, recipe.numbers.views)
     if not recipe.boundary:
         views = recipe.numbers.views
     return replace(recipe, numbers=replace(recipe.numbers, augment=level, views=views))

@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from autotl.errors import ResourceError, RunFolderError, WorkerError
 from autotl.records import (
     Budget,
     Decision,
+    FileRef,
     Ledger,
     LocatedBackbone,
     Measurements,
@@ -27,7 +29,7 @@ from autotl.records import (
     from_json,
     to_json,
 )
-from autotl.search import planning
+from autotl.search import planning, selection
 from autotl.search.scalars import write_scalars
 
 Progress = Callable[[str, int, int], None]
@@ -53,7 +55,7 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What does not change in one search. `reserve` is in seconds; `labels` are validation's."""
+    """What does not change in one search; `test_rows` is None where nobody knows."""
 
     decision: Decision
     measurements: Measurements
@@ -69,10 +71,31 @@ class Setting:
     folder: Path
     progress: Progress | None
     tensorboard: bool
-    rows: planning.Rows
-    reserve: float
-    labels: NDArray[Any]
+    test_rows: int | None
     clock: Callable[[], float]
+
+    @cached_property
+    def rows(self) -> planning.Rows:
+        """How many there are, the test rows estimated where they are not known."""
+        train, validation = self.pixels.train, self.pixels.validation
+        test = (train + validation) // 4 if self.test_rows is None else self.test_rows
+        return planning.Rows(train=train, validation=validation, test=test)
+
+    @cached_property
+    def reserve(self) -> float:
+        """Seconds kept back for what comes after the search."""
+        return planning.reserve(self.measurements.speed, self.rows, self.budget.seconds or 0.0)
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """Of the validation rows."""
+        return self.crossed.labels[self.pixels.train :]
+
+    @cached_property
+    def crossed(self) -> selection.Crossed:
+        """Labels and out-of-fold logits of training and validation rows."""
+        labels = np.load(self.pixels.labels, mmap_mode="r", allow_pickle=False)
+        return selection.Crossed(labels=labels, logits=partial(crossed_of, self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +213,15 @@ def _probe_weights(setting: Setting, trial: Trial, probe: Trial | None) -> str |
 def logits_of(setting: Setting, trial: Trial) -> NDArray[np.float32]:
     """Validation logits (validation, classes) of a finished trial."""
     assert trial.result is not None
-    path = setting.run_folder / trial.result.predictions.path
-    logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return _read(setting, trial.result.predictions)
+
+
+def crossed_of(setting: Setting, trial: Trial) -> NDArray[np.float32] | None:
+    """Out-of-fold logits (train + validation, classes), None for a trial without them."""
+    assert trial.result is not None
+    return _read(setting, trial.result.crossed) if trial.result.crossed else None
+
+
+def _read(setting: Setting, file: FileRef) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = np.load(setting.run_folder / file.path, allow_pickle=False)
     return logits

@@ -46,11 +46,16 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The model with its best epoch's weights, that epoch's validation logits, and how it went."""
+    """The model with its best epoch's weights, that epoch's validation logits, and how it went.
+
+    `seconds` are those of the epochs alone.
+    """
 
     model: keras.Model
     logits: Floats
     epochs: int
+    best_epoch: int
+    seconds: float
     stopped: str
     history: tuple[dict[str, float], ...]
 
@@ -80,12 +85,16 @@ def fit(job: Job, net: keras.Model) -> Trained:
     _judge(job, made, forward, read, state, {})
     if not linear:
         state.best = (-math.inf, -math.inf)
+    begun = job.elapsed
     stopped = _epochs(job, made, step, forward, read, state)
+    seconds = job.elapsed - begun
     made.set_weights(state.weights)
     return Trained(
         model=made,
         logits=state.logits,
         epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        seconds=seconds,
         stopped=stopped,
         history=tuple(state.history),
     )
@@ -210,23 +219,8 @@ def step_of(made: keras.Model, job: Job) -> Step:
     """One step of the optimisers: (inputs, labels, rate) → mean loss, number right."""
     import tensorflow as tf
 
-    numbers, classes = job.recipe.numbers, job.pixels.classes
-    head = {id(v) for v in made.get_layer(model.HEAD).trainable_variables}
-    variables = made.trainable_variables
-    groups = [
-        ([i for i, v in enumerate(variables) if id(v) in head], job.recipe.head.l2, 1.0),
-        (
-            [i for i, v in enumerate(variables) if id(v) not in head],
-            numbers.weight_decay,
-            numbers.backbone_rate,
-        ),
-    ]
-    optimisers = [
-        (optimiser(numbers.learning_rate, decay, [variables[i] for i in of]), of, factor)
-        for of, decay, factor in groups
-        if of
-    ]
-    smoothing = numbers.label_smoothing
+    variables, optimisers = made.trainable_variables, _optimisers(made, job)
+    classes, smoothing = job.pixels.classes, job.recipe.numbers.label_smoothing
 
     def update(x: Any, y: Any) -> Any:
         targets = tf.one_hot(y, classes) * (1.0 - smoothing) + smoothing / classes
@@ -257,6 +251,23 @@ def step_of(made: keras.Model, job: Job) -> Step:
         return float(loss), int(right)
 
     return step
+
+
+def _optimisers(made: keras.Model, job: Job) -> list[tuple[Any, list[int], float]]:
+    """For the head and for the stages: an optimiser, its variables' places, the rate's factor."""
+    numbers, variables = job.recipe.numbers, made.trainable_variables
+    head = {id(v) for v in made.get_layer(model.HEAD).trainable_variables}
+    inside = [i for i, v in enumerate(variables) if id(v) in head]
+    outside = [i for i, v in enumerate(variables) if id(v) not in head]
+    groups = [
+        (inside, job.recipe.head.l2, 1.0),
+        (outside, numbers.weight_decay, numbers.backbone_rate),
+    ]
+    return [
+        (optimiser(numbers.learning_rate, decay, [variables[i] for i in of]), of, factor)
+        for of, decay, factor in groups
+        if of
+    ]
 
 
 def optimiser(rate: float, decay: float, variables: list[Any]) -> Any:

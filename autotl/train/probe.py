@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,10 @@ STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths `C` (of scikit-learn) tried, in the order tried."""
 MIDDLE = 1e-2
 TOLERANCE = 1e-3
+ITERATIONS = 300
 FEW = 200
-"""Validation rows under which everything is chosen and compared by cross-validation instead."""
+"""Validation rows under which a probe's strength is chosen, and every recipe that trains only a
+head is compared with the probe, by cross-validation over training and validation rows instead."""
 FOLDS = 5
 ABSENT = -30.0
 """Logit offset of a class that no training row has."""
@@ -32,12 +34,16 @@ ABSENT = -30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """logits = (features - mean) / deviation @ kernel + bias; kernel (features, classes)."""
+    """logits = (features - mean) / deviation @ kernel + bias; kernel (features, classes).
+
+    `converged` says whether the solver came within its tolerance.
+    """
 
     mean: Floats
     deviation: Floats
     kernel: Floats
     bias: Floats
+    converged: bool = True
 
     def logits(self, features: Floats) -> Floats:
         """float32 (n, classes)."""
@@ -49,14 +55,25 @@ class Linear:
 class Probed:
     """The fitted probe, its model and validation logits.
 
-    `crossed` are cross-validated metrics, None where there were validation rows enough.
+    `crossed` are out-of-fold logits of all rows, None where there were validation rows enough, a
+    class has one row or the deadline left no time.
     """
 
     model: keras.Model
     logits: Floats
     train_accuracy: float
     strength: float
-    crossed: dict[str, float] | None
+    converged: bool
+    crossed: Floats | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossed:
+    """The strength of the lowest out-of-fold log loss, those logits, and each fold's probe."""
+
+    strength: float
+    logits: Floats
+    linears: tuple[Linear, ...]
 
 
 def fit(job: Job, net: keras.Model) -> Probed:
@@ -70,8 +87,8 @@ def fit(job: Job, net: keras.Model) -> Probed:
     classes = job.pixels.classes
     crossed = None
     if job.pixels.validation < FEW:
-        strength, out = _by_folds(features, labels, classes, job)
-        crossed = scores.metrics(out, labels) if out is not None else None
+        crossed = _by_folds(features, labels, classes, job)
+        strength = crossed.strength if crossed else MIDDLE
         linear = _at(features[:train], labels[:train], classes, strength)
     else:
         strength, linear = _by_validation(features, labels, classes, job)
@@ -81,7 +98,8 @@ def fit(job: Job, net: keras.Model) -> Probed:
         logits=fitted[train:],
         train_accuracy=float((fitted[:train].argmax(axis=1) == labels[:train]).mean()),
         strength=strength,
-        crossed=crossed,
+        converged=linear.converged,
+        crossed=crossed.logits if crossed else None,
     )
 
 
@@ -98,6 +116,23 @@ def start(job: Job, net: keras.Model) -> Linear | None:
     features = beside(ensure_view(job, net, [(tap, True) for tap in job.recipe.taps], 0))
     train = job.pixels.train
     return _at(features[:train], job.train_labels, job.pixels.classes, MIDDLE)
+
+
+def fold_starts(job: Job, features: Floats) -> tuple[Linear, ...] | None:
+    """What `start` gives, for each of the job's folds and from its rows alone; None where the
+    deadline leaves no time.
+    """
+    labels, classes = job.labels, job.pixels.classes
+    if job.probe is not None:
+        crossed = _by_folds(features, labels, classes, job)
+        return crossed.linears if crossed else None
+    parts, begun = folds(job), job.elapsed
+    found: list[Linear] = []
+    for rest, _ in parts:
+        found.append(_at(features[rest], labels[rest], classes, MIDDLE))
+        if _no_time(job, begun, len(found), len(parts)):
+            return None
+    return tuple(found)
 
 
 def read(path: Any, width: int, classes: int) -> Linear | None:
@@ -129,13 +164,17 @@ def solve(
 
     mean, deviation = standard(features)
     scaled = (features - mean) / deviation
-    solver = LogisticRegression(max_iter=300, tol=TOLERANCE, warm_start=True)
+    solver = LogisticRegression(max_iter=ITERATIONS, tol=TOLERANCE, warm_start=True)
     for strength in strengths:
         solver.C = strength
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", ConvergenceWarning)
             solver.fit(scaled, labels)
-        yield _linear(solver, classes, mean, deviation)
+        late = [one for one in told if issubclass(one.category, ConvergenceWarning)]
+        for one in told:
+            if one not in late:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        yield replace(_linear(solver, classes, mean, deviation), converged=not late)
 
 
 def standard(features: Floats) -> tuple[Floats, Floats]:
@@ -163,6 +202,12 @@ def _late(job: Job, tried: int) -> bool:
     return job.deadline is not None and job.elapsed * (tried + 1) / tried > job.deadline
 
 
+def _no_time(job: Job, begun: float, done: int, total: int) -> bool:
+    """Whether the rest of `total` like those done since `begun` would end after the deadline."""
+    each = (job.elapsed - begun) / done
+    return job.deadline is not None and job.elapsed + each * (total - done) > job.deadline
+
+
 def _by_validation(
     features: Floats, labels: NDArray[Any], classes: int, job: Job
 ) -> tuple[float, Linear]:
@@ -180,31 +225,45 @@ def _by_validation(
     return best[1], best[2]
 
 
-def _by_folds(
-    features: Floats, labels: NDArray[Any], classes: int, job: Job
-) -> tuple[float, Floats | None]:
-    """The best strength and its out-of-fold logits; None where a class has one row."""
-    folds = _folds(labels, job.seed)
-    if not folds:
-        return MIDDLE, None
+def _by_folds(features: Floats, labels: NDArray[Any], classes: int, job: Job) -> Crossed | None:
+    """The best strength and its out-of-fold logits; None where a class has one row or the
+    deadline leaves no time.
+    """
+    parts, begun = folds(job), job.elapsed
+    if not parts:
+        return None
     out = np.zeros((len(STRENGTHS), len(labels), classes), np.float32)
-    for done, (rest, left) in enumerate(folds, start=1):
-        for i, linear in enumerate(solve(features[rest], labels[rest], classes, STRENGTHS)):
+    fitted: list[list[Linear]] = []
+    for done, (rest, left) in enumerate(parts, start=1):
+        fitted.append(list(solve(features[rest], labels[rest], classes, STRENGTHS)))
+        for i, linear in enumerate(fitted[-1]):
             out[i, left] = linear.logits(features[left])
-        job.progress("training", done, len(folds))
+        job.progress("training", done, len(parts))
+        if _no_time(job, begun, done, len(parts)):
+            return None
     losses = [scores.metrics(one, labels)["log-loss"] for one in out]
     best = int(np.argmin(losses))
-    return STRENGTHS[best], out[best]
+    return Crossed(
+        strength=STRENGTHS[best],
+        logits=out[best],
+        linears=tuple(path[best] for path in fitted),
+    )
 
 
-def _folds(labels: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+def folds(job: Job) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """(rows to fit, rows left out) of each fold, stratified, over training and validation rows.
+
+    The same ones for every trial of a search, so that trials are compared in pairs; there are
+    none where a class has one row.
+    """
     from sklearn.model_selection import StratifiedKFold
 
-    least = int(np.unique(labels, return_counts=True)[1].min())
+    least = int(np.unique(job.labels, return_counts=True)[1].min())
     if least < 2:
         return []
-    splitter = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed % 2**32)
-    return list(splitter.split(np.zeros(len(labels)), labels))
+    seed = job.view_seed % 2**32
+    splitter = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(job.labels)), job.labels))
 
 
 def as_model(job: Job, net: keras.Model, linear: Linear) -> keras.Model:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from autotl import activations, model
 from autotl.files import file_ref, write_atomically
-from autotl.records import TrialResult, to_json
-from autotl.train import gradient, probe, scores
+from autotl.records import FileRef, TrialResult, to_json
+from autotl.train import folds, gradient, probe, scores
 from autotl.train.job import Job, Progress, read
 
 
@@ -46,14 +46,19 @@ def run(spec: Mapping[str, Any], progress: Progress) -> Any:
 def _probe(job: Job, net: Any) -> TrialResult:
     fitted = probe.fit(job, net)
     metrics = scores.metrics(fitted.logits, job.validation_labels)
-    noted = {"strength": fitted.strength, "train-accuracy": fitted.train_accuracy, **metrics}
-    crossed = {f"crossed-{name}": value for name, value in (fitted.crossed or {}).items()}
-    return _result(job, fitted.model, fitted.logits, metrics | crossed, 1, "epochs", (noted,))
+    noted = {
+        "strength": fitted.strength,
+        "converged": float(fitted.converged),
+        "train-accuracy": fitted.train_accuracy,
+        **metrics,
+    }
+    return _result(job, fitted.model, fitted.logits, metrics, 1, "epochs", (noted,), fitted.crossed)
 
 
 def _gradient(job: Job, net: Any) -> TrialResult:
     trained = gradient.fit(job, net)
     metrics = scores.metrics(trained.logits, job.validation_labels)
+    crossed = folds.crossed(job, net, trained)
     return _result(
         job,
         trained.model,
@@ -62,6 +67,7 @@ def _gradient(job: Job, net: Any) -> TrialResult:
         trained.epochs,
         trained.stopped,
         trained.history,
+        crossed,
     )
 
 
@@ -73,21 +79,26 @@ def _result(
     epochs: int,
     stopped: str,
     history: tuple[dict[str, float], ...],
+    crossed: NDArray[np.float32] | None,
 ) -> TrialResult:
     job.out.mkdir(parents=True, exist_ok=True)
     weights = job.out / "weights.weights.npz"
     model.save_trained(made, weights)
-
-    def save(path: Path) -> None:
-        np.save(path, logits.astype(np.float32), allow_pickle=False)
-
-    predictions = write_atomically(job.out / "validation.npy", save)
+    predictions = _saved(job, "validation.npy", logits)
     return TrialResult(
         metrics=metrics,
         epochs=epochs,
         seconds=job.elapsed,
         weights=file_ref(weights, job.run_folder),
-        predictions=file_ref(predictions, job.run_folder),
+        predictions=predictions,
         stopped=stopped,
         history=history,
+        crossed=None if crossed is None else _saved(job, "crossed.npy", crossed),
     )
+
+
+def _saved(job: Job, name: str, logits: NDArray[np.float32]) -> FileRef:
+    def save(path: Path) -> None:
+        np.save(path, logits.astype(np.float32), allow_pickle=False)
+
+    return file_ref(write_atomically(job.out / name, save), job.run_folder)

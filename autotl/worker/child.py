@@ -96,6 +96,7 @@ def _serve(request: dict[str, Any], answers: _Answers) -> None:
     elif "warm" in request:
         _warm(request["warm"])
     else:
+        answers.send({"begun": True})
         answers.send(_answer(request["function"], request["spec"], answers.progress))
 
 

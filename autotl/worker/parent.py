@@ -47,7 +47,8 @@ class Worker:
     prints is appended to `log` (None: a temporary file). `environment` is added to its own.
 
     Usable from one thread at a time. On Linux the process dies with the thread that started it:
-    a dead idle process is replaced at the next call.
+    a process that died idle is replaced at the next call, also where its death is seen only once
+    the request was written to it.
     """
 
     def __init__(
@@ -112,10 +113,18 @@ class Worker:
         json.dumps(request)
         end = None if deadline is None else time.monotonic() + deadline
         with self._lock:
+            idle = self._process
             process = self._running()
             try:
                 process.send(request)
                 answer = self._wait(process, function, end, deadline, progress)
+                if answer is None and process is idle:
+                    self._discard()
+                    process = self._running()
+                    process.send(request)
+                    answer = self._wait(process, function, end, deadline, progress)
+                if answer is None:
+                    raise _death(process, function)
             except BaseException:
                 self._discard()
                 raise
@@ -162,11 +171,15 @@ class Worker:
         end: float | None,
         deadline: float | None,
         progress: Progress | None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """The answer, or None where the process died before it began on the request."""
         limit = memory_ceiling() if self._memory_limit is None else self._memory_limit
-        checked = 0.0
+        checked, begun = 0.0, False
         while True:
             for message in process.receive(TICK):
+                if "begun" in message:
+                    begun = True
+                    continue
                 if "progress" not in message:
                     return message
                 if progress is not None:
@@ -182,7 +195,9 @@ class Worker:
                 checked = now
                 _check_memory(process, function, limit)
             if process.finished():
-                raise _death(process, function)
+                if begun:
+                    raise _death(process, function)
+                return None
 
     def _settle(self, process: Process, answer: dict[str, Any]) -> Any:
         if answer.get("spent") or (

@@ -1,0 +1,156 @@
+"""One process on a run: its budget, the files it checks, what it says of other versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from autotl import pipeline, sitting
+from autotl.errors import DataError, ResourceError, RunFolderError
+from autotl.records import FileRef, ReportRecord, SplitRecord, to_json
+from autotl.request import Request, request
+from autotl.run import Run, open_run, reopen
+from autotl.run import journal as run_journal
+from autotl.sitting import Silent, Sitting, run_records, same_files
+
+
+class NoPlugins:
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def step_finished(self, step: str, record: Any) -> None: ...
+
+    def trial_finished(self, trial: Any) -> None: ...
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    one = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(run_journal.time, "monotonic", lambda: one.now)
+    return one
+
+
+def _asked(**options: Any) -> Request:
+    return request(data="digits", **options)
+
+
+def _sitting(run: Run, asked: Request, listener: Silent | None = None) -> Sitting:
+    return Sitting(run, asked, NoPlugins(), listener or Silent())  # type: ignore[arg-type]
+
+
+def test_a_run_that_has_its_measurements_goes_on_without_budget(
+    tmp_path: Path, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sitting, "Measurements", SplitRecord)
+    counts = SplitRecord(train=1, validation=1, test=1, dropped=0, digest="x")
+    asked = _asked(budget="10s")
+    with open_run(tmp_path / "run", to_json(asked), name="digits") as run:
+        clock.now += 11
+        with pytest.raises(ResourceError, match="spent"):
+            _sitting(run, asked).require_seconds("the data was split")
+        run.once("measure", SplitRecord, lambda: counts)
+    with reopen(tmp_path / "run") as run:
+        at = _sitting(run, asked)
+        at.require_seconds("the data was split")
+        left = at.seconds_left()
+        assert left is not None
+        assert left < 0
+
+
+def test_files_that_changed_are_named(tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", {}, name="digits") as run:
+        refs: dict[str, FileRef] = {}
+        for name in ("report", "card"):
+            (run.folder / name).write_text(name)
+            refs[name] = run.file(run.folder / name)
+        record = ReportRecord(**refs)
+        verify = same_files(run, "report", "card")
+        verify(record)
+        (run.folder / "card").write_text("else")
+        with pytest.raises(RunFolderError, match=r"run/card"):
+            verify(record)
+
+
+def test_other_versions_are_noted(tmp_path: Path) -> None:
+    heard = Heard()
+    with open_run(tmp_path / "run", {}, name="digits", plugins={"odd": "1"}) as run:
+        run.versions["keras"] = "1.0"
+        with _sitting(run, _asked(), heard):
+            pass
+    assert len(heard.notes) == 2
+    assert "keras 1.0, now 3." in heard.notes[1]
+    assert "odd 1, now absent" in heard.notes[1]
+    assert "python" not in heard.notes[1]
+
+
+def test_seconds_outside_of_steps_are_counted(tmp_path: Path, clock: SimpleNamespace) -> None:
+    counts = SplitRecord(train=1, validation=1, test=1, dropped=0, digest="x")
+
+    def slow() -> SplitRecord:
+        clock.now += 2
+        return counts
+
+    with open_run(tmp_path / "run", {}, name="digits") as run:
+        run.once("split", SplitRecord, slow)
+        clock.now += 5
+        nothing: Any = None
+        found = run_records(_sitting(run, _asked()), *[nothing] * 8)
+    assert found.seconds == pytest.approx({"split": 2, "other": 5})
+
+
+def test_a_mistyped_name_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (None, "x"):
+        with pytest.raises(DataError):
+            pipeline.fit("phtos", out=out)
+    assert not (tmp_path / "x").exists()
+    assert list((tmp_path / "autotl-runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["fit", "inspect"])
+def test_loaders_get_the_name_that_a_resumed_run_gives_them(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[Any] = []
+
+    def prepared(at: Sitting, data: Any, cache: Path) -> None:
+        got.append(data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "prepared", prepared)
+    monkeypatch.setattr(pipeline.Worker, "warm", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    options = {"out": tmp_path / "run"} if command == "fit" else {}
+    with pytest.raises(KeyboardInterrupt):
+        getattr(pipeline, command)(Path("photos"), **options)
+    if command == "fit":
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.resume(tmp_path / "run")
+    assert set(got) == {str(tmp_path / "photos")}
+
+
+def test_workers_are_recycled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "memory_ceiling", lambda: 30_000_000_000)
+    assert pipeline._worker(None)._recycle_above == 10_000_000_000
+    monkeypatch.setattr(pipeline, "memory_ceiling", lambda: 3_000_000_000)
+    assert pipeline._worker(None)._recycle_above == 2_000_000_000
+
+
+def test_a_request_of_another_version_is_one_message(tmp_path: Path) -> None:
+    open_run(tmp_path / "run", {"data": "digits", "budget": 3}, name="digits").close()
+    with pytest.raises(RunFolderError, match="another version"):
+        pipeline.resume(tmp_path / "run")
