@@ -177,21 +177,19 @@ def test_a_finished_run_is_resumed_to_itself(finished: tuple[Path, str, str]) ->
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_resume(tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "autotl", "fit", "digits", "--out", str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"},
-    )
-    assert process.stderr is not None
-    heard = []
-    for line in process.stderr:
-        heard.append(line)
-        if line.startswith("backbone"):
-            process.send_signal(signal.SIGINT)
-            break
-    rest = process.stderr.read()
-    assert process.wait(60) == 130
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("backbone"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(60) == 130
     assert f"autotl resume {tmp_path / 'run'}" in rest
     assert "Traceback" not in rest
 
