@@ -129,6 +129,7 @@ def test_without_a_folder_runs_are_numbered(tmp_path, monkeypatch):
 def test_an_empty_folder_is_taken(out):
     out.mkdir()
     make(out).close()
+    assert (out / "run.json").is_file()
 
 
 def test_a_folder_that_holds_another_run_is_refused_with_a_way_on(out):
@@ -158,6 +159,7 @@ def test_what_a_kill_before_run_json_left_is_no_obstacle(out):
     (out / ".lock").touch()
     (out / ".writing-0123456789ab.json").write_text('{"half')
     make(out).close()
+    assert (out / "run.json").is_file()
 
 
 @pytest.mark.parametrize(

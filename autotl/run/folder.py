@@ -18,8 +18,9 @@ import msgspec
 
 from autotl.errors import AutotlError, InternalError, ResourceError, RunFolderError, WorkerError
 from autotl.files import file_ref, sha256, write_atomically
-from autotl.records import FileRef, Recipe, Trial, from_json, to_json
+from autotl.records import FileRef, Trial, from_json
 from autotl.run.journal import Journal, Line, disk, full_disk
+from autotl.run.ledger import JournalLedger, round_trip
 
 R = TypeVar("R")
 
@@ -209,7 +210,7 @@ class Run:
         self._journal.append("step-started", name=step)
         began = self._journal.elapsed()
         try:
-            data, record = _round_trip(record_class, compute())
+            data, record = round_trip(record_class, compute())
         except BaseException as error:
             self._note_stop(step, error)
             if full_disk(error):
@@ -327,56 +328,6 @@ class Run:
         if path.stat().st_size != ref.size or sha256(path) != ref.sha256:
             raise RunFolderError(f"{path} is not the file that the run wrote: its content differs.")
         return path
-
-
-class JournalLedger:
-    """`records.Ledger`, backed by the journal and the run's observers."""
-
-    def __init__(self, run: Run, journal: Journal) -> None:
-        self._run = run
-        self._journal = journal
-
-    def started(self, number: int, recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:
-        """Write down that a trial is about to be trained."""
-        self._journal.append(
-            "trial-started",
-            number=number,
-            recipe=to_json(recipe),
-            hyperparameters=to_json(dict(hyperparameters)),
-        )
-
-    def finished(self, trial: Trial) -> None:
-        """Write down how a trial ended; `InternalError` where it had already ended."""
-        if self.replay(trial.number) is not None:
-            raise InternalError(f"Trial {trial.number} is already in the journal.")
-        data, record = _round_trip(Trial, trial)
-        self._journal.append("trial-finished", number=trial.number, record=data)
-        for observer in self._run.observers:
-            observer.trial_finished(record)
-
-    def replay(self, number: int) -> Trial | None:
-        """The journal's record of a trial that already ended, else None."""
-        return self._run.trial(number)
-
-    def starts(self, number: int) -> int:
-        """How often a trial without an end was started, in all sittings; starts that the user
-        interrupted do not count.
-        """
-        kinds = [line["kind"] for line in self._journal.lines if line.get("number") == number]
-        if "trial-finished" in kinds:
-            return 0
-        return kinds.count("trial-started") - kinds.count("trial-stopped")
-
-
-def _round_trip(record_class: type[R], record: R) -> tuple[Any, R]:
-    """The record as JSON and as it will be read from there."""
-    data = to_json(record)
-    try:
-        return data, from_json(record_class, data)
-    except msgspec.ValidationError as error:
-        raise InternalError(
-            f"A {record_class.__name__} does not fit its own class: {error}."
-        ) from error
 
 
 def _worth_keeping(line: Line) -> bool:
