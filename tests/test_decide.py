@@ -327,11 +327,11 @@ def test_budget_rules_out_what_takes_too_long() -> None:
     one = measured(per_class=3000)
     free = choose(one)
     seconds = 60 * free.predicted[free.strategy].minutes
-    held = choose(one, Budget(seconds=seconds * 0.9, trials=None))
+    held = choose(one, Budget(seconds=seconds * 0.45, trials=None))
     assert held.strategy != free.strategy
     assert 60 * held.predicted[held.strategy].minutes <= seconds * 0.9
     assert any(f"{free.strategy} cannot be chosen" in reason for reason in held.reasons)
-    late = choose(one, Budget(seconds=1e6, trials=None), seconds_left=seconds * 0.9)
+    late = choose(one, Budget(seconds=1e6, trials=None), seconds_left=seconds * 0.45)
     assert late.strategy == held.strategy
 
 
@@ -353,14 +353,16 @@ def test_seconds_are_kept_back_for_what_comes_after_the_training() -> None:
     for speed_fixed, kept in ((2.0, 35.0), (1e6, None)):
         slow = replace(one, speed=replace(one.speed, fixed=speed_fixed))
         assert deciding.reserve(slow.speed, 3000.0) == (kept or 1000.0)
-    tight = choose(one, Budget(seconds=seconds + 34, trials=None))
+    tight = choose(one, Budget(seconds=seconds / 2 + 34, trials=None))
     assert tight.strategy != free.strategy
     assert any(
         reason.startswith(f"{free.strategy} cannot be chosen")
         and "left, 0.6 of them kept for the probe, evaluation and export." in reason
         for reason in tight.reasons
     )
-    assert choose(one, Budget(seconds=seconds + 36, trials=None)).strategy == free.strategy
+    shortened = choose(one, Budget(seconds=seconds / 2 + 36, trials=None))
+    assert shortened.strategy == free.strategy
+    assert any(reason.startswith(f"{free.strategy} is shortened") for reason in shortened.reasons)
 
 
 def test_features_beyond_what_was_fitted_count_as_its_nearer_end() -> None:

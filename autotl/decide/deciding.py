@@ -19,6 +19,8 @@ KEPT_SECONDS = 15.0
 """Seconds that these take beside."""
 LARGEST_RESERVE = 1 / 3
 
+SHORTEST = reasons.SHORTEST
+
 Forecasts = dict[Strategy, Forecast]
 
 
@@ -100,8 +102,9 @@ def reserve(speed: Speed, left: float) -> float:
 
 
 def _affordable(found: Forecasts, left: float | None, kept: float) -> Forecasts:
-    """What is predicted to fit the seconds left without those kept back; where nothing does, the
-    quickest, to be cut short. Raises `ResourceError` where none are left.
+    """What is predicted to fit the seconds left without those kept back, at `SHORTEST` of its
+    length or more; where nothing does, the quickest, to be cut short. Raises `ResourceError` where
+    no seconds are left.
     """
     if left is None:
         return found
@@ -112,7 +115,8 @@ def _affordable(found: Forecasts, left: float | None, kept: float) -> Forecasts:
             f"{quickest}, is predicted to take {found[quickest].shown.minutes * 60:.0f} s.",
             hint="Give a larger --budget.",
         )
-    fitting = {name: one for name, one in found.items() if one.shown.minutes * 60 <= left - kept}
+    room = (left - kept) / SHORTEST
+    fitting = {name: one for name, one in found.items() if one.shown.minutes * 60 <= room}
     return fitting or {quickest: found[quickest]}
 
 

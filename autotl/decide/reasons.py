@@ -15,6 +15,10 @@ from autotl.records import Measurements, Strategy
 UNEVEN = 3.0
 """Largest class over smallest, from where on accuracy may be had by neglecting the smallest."""
 
+SHORTEST = 0.5
+"""Share of its predicted length to which a training may be shortened: the trainer anneals its
+schedule to what it is given, and the search begins nothing with less."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -79,7 +83,10 @@ def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
     for name, one in found.items():
         if one.shown.minutes * 60 <= outcome.left - outcome.reserve:
             continue
-        spoken = "is cut short" if name == outcome.chosen else "cannot be chosen"
+        shortened = one.shown.minutes * 60 * SHORTEST <= outcome.left - outcome.reserve
+        spoken = "cannot be chosen"
+        if name == outcome.chosen or shortened:
+            spoken = "is shortened" if shortened else "is cut short"
         yield (
             f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
             f"{outcome.left / 60:.1f} left, {outcome.reserve / 60:.1f} of them kept for the probe, "
