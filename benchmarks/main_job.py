@@ -61,18 +61,17 @@ def _once(options: argparse.Namespace, name: str, seed: int) -> None:
         command += ["--out", str(out), "--backbone", options.backbone]
         command += ["--budget", options.budget, "--seed", str(seed), "--quiet"]
         started = time.monotonic()
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        wall = time.monotonic() - started
-        if done.returncode:
-            print(f"{cell}: exit {done.returncode}\n{done.stderr}", file=sys.stderr)
-            return
-        report = json.loads((out / "report.json").read_text("utf-8"))
-    row = {**cell, "wall": wall, **_figures(report)}
+        store = os.environ | {"AUTOTL_CACHE": str(Path(folder) / "store")}
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=store)
+        row = {**cell, "wall": time.monotonic() - started, "exit": done.returncode}
+        if done.returncode == 0:
+            row |= _figures(json.loads((out / "report.json").read_text("utf-8")))
+        else:
+            row["error"] = done.stderr.strip().splitlines()[-20:]
     with ROWS.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row) + "\n")
-    print(
-        f"{name} seed {seed}: accuracy {row['accuracy']['value']:.3f} in {wall:.0f} s", flush=True
-    )
+    told = row["accuracy"]["value"] if done.returncode == 0 else f"exit {done.returncode}"
+    print(f"{name} seed {seed}: {told} in {row['wall']:.0f} s", flush=True)
 
 
 def _figures(report: dict[str, Any]) -> dict[str, Any]:
