@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from autotl import records
 from autotl.errors import DataError, InternalError, ResourceError, RunFolderError, WorkerError
 from autotl.records import FileRef, Recipe, Trial, TrialResult
-from autotl.run import folder as run_folder
 from autotl.run import journal as run_journal
-from autotl.run import open_run, reopen
+from autotl.run import open_run, opening, reopen
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,7 +175,7 @@ def test_what_the_system_refuses_is_said(out, monkeypatch, number, expected, tex
     def refuse(*args, **kwargs):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(run_folder, "write_atomically", refuse)
+    monkeypatch.setattr(opening, "write_atomically", refuse)
     with pytest.raises(expected, match=text) as caught:
         make(out)
     assert type(caught.value) is expected
@@ -194,8 +193,8 @@ def test_a_read_only_folder_is_refused(tmp_path):
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(out, monkeypatch):
-    usage = run_folder.shutil.disk_usage(out.parent)
-    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = opening.shutil.disk_usage(out.parent)
+    monkeypatch.setattr(opening.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(ResourceError, match="MB are free"):
         make(out)
     assert list(out.iterdir()) == []

@@ -9,7 +9,8 @@ working on the run; the pauses between sittings cost nothing. What a killed proc
 its last line is not known and not counted.
 """
 
-from autotl.run.folder import Observer, Run, open_run, reopen, versions
+from autotl.run.folder import Observer, Run
 from autotl.run.ledger import JournalLedger
+from autotl.run.opening import open_run, reopen, versions
 
 __all__ = ["JournalLedger", "Observer", "Run", "open_run", "reopen", "versions"]

@@ -1,15 +1,10 @@
-"""Opening, reopening and locking a run folder; steps and trials that are done once."""
+"""An open run folder: steps and trials that are done once."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-import shutil
-import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
-from platform import python_version
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -17,31 +12,15 @@ import filelock
 import msgspec
 
 from autotl.errors import AutotlError, InternalError, ResourceError, RunFolderError, WorkerError
-from autotl.files import file_ref, sha256, write_atomically
+from autotl.files import file_ref, sha256
 from autotl.records import FileRef, Trial, from_json
-from autotl.run.journal import Journal, Line, disk, full_disk
+from autotl.run.journal import Journal, Line, full_disk
 from autotl.run.ledger import JournalLedger, round_trip
 
 R = TypeVar("R")
 
-SCHEMA = "autotl-run/1"
-LEAST_FREE_BYTES = 64 << 20
-_LOCK = ".lock"
-_OWN_REMAINS = re.compile(r"\.lock|\.writing-.*")
-_UNFINISHED = re.compile(r"\.(writing|gate|probe)-.+")
-_OPENED_WITH = ("run.json", "journal.jsonl", "worker.log", _LOCK)
-_NAMED = (
-    "autotl",
-    "keras",
-    "keras-tuner",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "pillow",
-    "scikit-learn",
-    "tensorflow",
-    "tf2onnx",
-)
+LOCK = ".lock"
+_OPENED_WITH = ("run.json", "journal.jsonl", "worker.log", LOCK)
 
 
 class Observer(Protocol):
@@ -52,77 +31,6 @@ class Observer(Protocol):
 
     def trial_finished(self, trial: Trial) -> None:
         """Called after a trial's last line is on the disk."""
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that decide results, by name."""
-    found = {"python": python_version()}
-    for name in _NAMED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def open_run(
-    out: Path | None,
-    request: Mapping[str, Any],
-    *,
-    name: str,
-    plugins: Mapping[str, str] | None = None,
-) -> Run:
-    """A new run in `out`, or in a new folder `autotl-runs/NAME-N` where `out` is None.
-
-    `request` is JSON-ready; `plugins` maps distributions to versions. Raises `RunFolderError`
-    where `out` is not empty, a file, or not writable, `ResourceError` where the disk is full.
-    """
-    made = out is None or not out.exists()
-    folder = _new_folder(name) if out is None else _empty_folder(out)
-    with disk(folder):
-        _check_free(folder)
-        lock = _lock(folder)
-        try:
-            described = {
-                "schema": SCHEMA,
-                "name": name,
-                "request": dict(request),
-                "versions": versions(),
-                "plugins": dict(plugins or {}),
-                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            }
-            text = msgspec.json.format(msgspec.json.encode(described), indent=2)
-            write_atomically(folder / "run.json", lambda path: _write(path, text))
-            journal = Journal.open(folder / "journal.jsonl")
-            return Run(folder, described, lock, journal, fresh=True, made=made)
-        except BaseException:
-            lock.release()
-            raise
-
-
-def reopen(path: Path | str, *, read_only: bool = False) -> Run:
-    """The run that `path` holds, locked for this process; with `read_only` neither locked nor
-    changed in any way.
-
-    Raises `RunFolderError` where there is no run, another process works on it, or its journal is
-    damaged before its last line. A torn last line is cut off; files that a killed process had not
-    finished are removed.
-    """
-    folder = Path(path)
-    described = _described(folder)
-    journal = folder / "journal.jsonl"
-    if read_only:
-        return Run(folder, described, None, Journal.read(journal))
-    with disk(folder):
-        _check_free(folder)
-        lock = _lock(folder)
-        try:
-            run = Run(folder, described, lock, Journal.open(journal))
-            _sweep(folder)
-            return run
-        except BaseException:
-            lock.release()
-            raise
 
 
 class Run:
@@ -333,90 +241,3 @@ class Run:
 def _worth_keeping(line: Line) -> bool:
     kind: str = line["kind"]
     return kind.startswith("trial-") or (kind == "step" and line["name"] == "measure")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process had not finished; only for the holder of the lock."""
-    for path in (*folder.glob(".*"), *folder.glob("trials/*/.*")):
-        if not _UNFINISHED.fullmatch(path.name):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _new_folder(name: str) -> Path:
-    root = Path("autotl-runs")
-    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
-    with disk(root):
-        root.mkdir(exist_ok=True)
-        number = 1
-        while True:
-            folder = root / f"{stem}-{number}"
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                number += 1
-            else:
-                return folder
-
-
-def _empty_folder(out: Path) -> Path:
-    if out.exists() and not out.is_dir():
-        raise RunFolderError(f"{out} is a file.", hint="Name a folder that does not exist yet.")
-    with disk(out):
-        out.mkdir(parents=True, exist_ok=True)
-        names = [path.name for path in out.iterdir()]
-    if "run.json" in names:
-        raise RunFolderError(
-            f"{out} holds another run.",
-            hint=f"Continue it with `autotl resume {out}`, or name another folder.",
-        )
-    if not all(_OWN_REMAINS.fullmatch(name) for name in names):
-        raise RunFolderError(
-            f"{out} is not empty and holds no run.", hint="Name a new or an empty folder."
-        )
-    return out
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    file = folder / "run.json"
-    if not file.is_file():
-        said = "does not exist" if not folder.exists() else "holds no run: run.json is missing"
-        raise RunFolderError(f"{folder} {said}.", hint="Name the folder that `autotl fit` made.")
-    try:
-        found = msgspec.json.decode(file.read_bytes())
-        missing = {"schema", "name", "request", "versions", "plugins"} - set(found)
-    except (msgspec.DecodeError, TypeError, OSError) as error:
-        raise RunFolderError(f"{file} cannot be read: {error}.") from error
-    if missing:
-        raise RunFolderError(f"{file} is incomplete: {', '.join(sorted(missing))} missing.")
-    if found["schema"] != SCHEMA:
-        raise RunFolderError(f"{file} has schema {found['schema']}; this autotl reads {SCHEMA}.")
-    return dict(found)
-
-
-def _check_free(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
-        raise ResourceError(
-            f"Only {free / 1e6:.0f} MB are free where {folder} lies; "
-            f"a run needs at least {LEAST_FREE_BYTES / 1e6:.0f} MB.",
-            hint="Free some space, or name a folder on another disk with --out.",
-        )
-
-
-def _lock(folder: Path) -> filelock.FileLock:
-    lock = filelock.FileLock(folder / _LOCK, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise RunFolderError(
-            f"Another process is working on {folder}.", hint="Wait until it ends, or end it."
-        ) from error
-    return lock
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
