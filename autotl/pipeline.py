@@ -21,11 +21,13 @@ from autotl.records import (
     Measurements,
     Split,
     StoredPixels,
+    Strategy,
     to_json,
 )
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
 from autotl.sitting import Listener, Silent, Sitting, prepared, run_records, same_files
+from autotl.train import default
 from autotl.worker import Worker, memory_ceiling
 
 Options = dict[str, Any]
@@ -134,7 +136,17 @@ def _decided(
     facts = (pixels, located, loaded.record, rows.record)
     measured = at.once("measure", measure.measure, *facts, seed=at.asked.seed, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
+    limits["epochs"] = epochs(measured)
     return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
+
+
+def epochs(measured: Measurements) -> dict[Strategy, int]:
+    """Epochs of the default recipe of each strategy that is possible; a fitted head counts as 1."""
+    recipes = {name: default(name, measured) for name in decide.possible(measured)}
+    return {
+        name: 1 if one.head.solver == "logistic-regression" else one.numbers.epochs
+        for name, one in recipes.items()
+    }
 
 
 def inspect(

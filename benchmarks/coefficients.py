@@ -110,9 +110,19 @@ def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
 
 
+def done(cell: dict[str, Any], found: list[dict[str, Any]]) -> bool:
+    """Whether a row of this cell is there: of the same trainer, and with the same cap."""
+    return any({key: row.get(key) for key in cell} == cell for row in found)
+
+
 def usable(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that are fitted: those of `SETS`."""
-    return [row for row in found if row["data"] in SETS]
+    """The rows that are fitted: those of `SETS`. Ends the script where they are of several
+    trainers.
+    """
+    kept = [row for row in found if row["data"] in SETS]
+    if len({row["code"] for row in kept}) > 1:
+        raise SystemExit(f"{ROWS.name} holds rows of several trainers: take the older ones out.")
+    return kept
 
 
 # ---- rows ----
@@ -128,11 +138,12 @@ def run(data: Path, sets: list[str], cells: Any, most: float | None) -> None:
     with tempfile.TemporaryDirectory() as folder, Worker(recycle_above=3 * 10**9) as worker:
         for (backbone, size, examples), name in itertools.product(cells, sets):
             cell = {"data": name, "backbone": backbone, "input_size": size, "limit": examples}
-            if any({key: row[key] for key in cell} == cell for row in rows()):
+            cell |= {"code": trainer_digest(), "most": most}
+            if done(cell, rows()):
                 continue
             begun = time.monotonic()
-            found = trained_cell(data / name, cell, worker, Path(folder), most)
-            row = cell | found | {"machine": statement(), "code": trainer_digest(), "most": most}
+            row = cell | {"machine": statement()}
+            row |= trained_cell(data / name, cell, worker, Path(folder), most)
             with ROWS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
             scores = {k: round(v["accuracy"], 3) for k, v in row["strategies"].items()}
@@ -213,6 +224,7 @@ def _trained(spec: dict[str, Any], truth: NDArray[np.int64], worker: Any) -> dic
     return {
         "accuracy": float(np.mean(np.array(predicted) == truth)),
         "test": len(truth),
+        "right": np.packbits(np.array(predicted) == truth).tobytes().hex(),
         "seconds": result.seconds,
         "epochs": result.epochs,
         "stopped": result.stopped,
@@ -302,11 +314,10 @@ def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
         * _root(residuals[STRATEGIES.index(a)] - residuals[STRATEGIES.index(b)])
         for a, b in itertools.combinations(STRATEGIES, 2)
     }
-    codes = {row["code"] for row in found}
     fitted = Coefficients(
         schema=SCHEMA,
         provisional=True,
-        code=codes.pop() if len(codes) == 1 else "several",
+        code=found[0]["code"],
         backbones={m.backbone: m.weights or "" for m in measured},
         data=tuple(names),
         rows=len(found),
@@ -426,7 +437,10 @@ def _root(errors: Matrix) -> float:
 def _habits(
     strategy: Strategy, found: list[dict[str, Any]], measured: list[Measurements]
 ) -> dict[str, Any]:
-    """Passes and range of examples of a strategy."""
+    """Passes over the training rows for each epoch of the recipe, and the range of examples.
+
+    A training that a deadline ended counts by the epochs that it had.
+    """
     sizes, passes = [], []
     for row, one in zip(found, measured, strict=True):
         trained = row["strategies"].get(strategy)
@@ -434,13 +448,23 @@ def _habits(
             continue
         spent = max(trained["seconds"] - one.speed.fixed, 0.1)
         sizes.append(one.size.train)
-        passes.append(math.log(spent / (one.size.train * unit(strategy, one))))
+        passes.append(math.log(spent / (one.size.train * unit(strategy, one) * _epochs(trained))))
     logs = np.log(sizes)
     slope = 0.0 if np.ptp(logs) < 0.1 else float(np.polyfit(logs, passes, 1)[0])
     return {
         "passes": (float(np.mean(passes)) - slope * float(logs.mean()), slope),
         "examples": (min(sizes), max(sizes)),
     }
+
+
+def _epochs(trained: dict[str, Any]) -> int:
+    """Epochs that the seconds of a training are for; a fitted head counts as 1."""
+    recipe = trained["recipe"]
+    if recipe["head"]["solver"] == "logistic-regression":
+        return 1
+    return int(
+        trained["epochs"] if trained["stopped"] == "deadline" else recipe["numbers"]["epochs"]
+    )
 
 
 def _thresholds(found: list[dict[str, Any]], measured: list[Measurements]) -> Thresholds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import psutil
 PACKAGES = ("autotl", "tensorflow", "keras", "keras-tuner", "onnxruntime", "numpy")
 
 
-def statement() -> str:
+def statement(*, load: bool = True) -> str:
     """One paragraph: processor, cores, memory, load, Python and package versions."""
     memory = psutil.virtual_memory().total / 2**30
+    busy = f", load {os.getloadavg()[0]:.1f}" if load else ""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
-        f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}; {versions}."
+        f"Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB{busy}; "
+        f"Python {platform.python_version()}; {versions}."
     )
 
 
@@ -30,3 +32,11 @@ def _processor() -> str:
 
 def _linux() -> bool:
     return Path("/proc/cpuinfo").exists()
+
+
+def commit() -> str:
+    """The commit of the working tree (12 hex digits), with "+" where files differ from it."""
+    folder = Path(__file__).parent
+    found = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match=none"]
+    done = subprocess.run(found, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

@@ -4,8 +4,8 @@
     python benchmarks/main_job.py --table
 
 DATA is a folder that holds the data sets as `NAME/{train,test}/CLASS/*`. Each run is one
-`autotl fit` in a process of its own with an empty store; a run that has ended, well or badly, is a
-line in `main_job.jsonl` beside this script and is not run again.
+`autotl fit` in a process of its own with an empty store; it is a line in `main_job.jsonl` beside
+this script, with its machine and commit, and one that ended well is not run again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import statement
+from machine import commit, statement
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 SETS = ("flowers", "trashnet", "sign-digits", "neu-steel")
@@ -29,8 +29,8 @@ SETS = ("flowers", "trashnet", "sign-digits", "neu-steel")
 
 def main() -> None:
     options = _options()
-    print(statement())
     if not options.table:
+        print(statement())
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             for name in options.sets:
                 _once(options, name, seed)
@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
 
 def _once(options: argparse.Namespace, name: str, seed: int) -> None:
     cell = {"set": name, "backbone": options.backbone, "budget": options.budget, "seed": seed}
-    if any({key: row[key] for key in cell} == cell for row in _rows()):
+    if any({key: row[key] for key in cell} == cell and not row["exit"] for row in _rows()):
         return
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -64,7 +64,8 @@ def _once(options: argparse.Namespace, name: str, seed: int) -> None:
         started = time.monotonic()
         store = os.environ | {"AUTOTL_CACHE": str(Path(folder) / "store")}
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=store)
-        row = {**cell, "wall": time.monotonic() - started, "exit": done.returncode}
+        row = {**cell, "machine": statement(load=False), "commit": commit()}
+        row |= {"wall": time.monotonic() - started, "exit": done.returncode}
         if done.returncode == 0:
             row |= _figures(json.loads((out / "report.json").read_text("utf-8")))
         else:
@@ -113,8 +114,10 @@ def table(rows: list[dict[str, Any]]) -> str:
         if row["exit"]:
             continue
         groups.setdefault((row["backbone"], row["budget"], row["set"]), []).append(row)
+    about = sorted({f"{row['machine']} Commit {row['commit']}." for row in rows})
     ends = [f"Failed: {row['set']}, seed {row['seed']}, exit {row['exit']}." for row in failed]
-    return "\n".join([*lines, *(_line(key, group) for key, group in groups.items()), *ends])
+    body = [*lines, *(_line(key, group) for key, group in groups.items())]
+    return "\n".join([*body, "", *ends, *about])
 
 
 def _line(key: tuple[str, str, str], group: list[dict[str, Any]]) -> str:

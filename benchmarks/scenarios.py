@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coefficients import trained_cell
+from coefficients import done, trained_cell
 from machine import statement
 
 from autotl.decide import decide
+from autotl.decide.coefficients import trainer_digest
+from autotl.pipeline import epochs
 from autotl.records import Budget, Measurements, from_json
 
 ROWS = Path(__file__).with_suffix(".jsonl")
@@ -71,11 +73,12 @@ def run(data: Path, fashion: Path, most: float | None) -> None:
         paths = {"cifar10": data / "cifar10", "fashion-mnist": _fashion(fashion, folder)}
         for examples, (data_set, path) in itertools.product(EXAMPLES, paths.items()):
             cell = {"data": data_set, "backbone": BACKBONE, "input_size": SIZE, "limit": examples}
-            if any({key: row[key] for key in cell} == cell for row in rows()):
+            cell |= {"code": trainer_digest(), "most": most}
+            if done(cell, rows()):
                 continue
             begun = time.monotonic()
             found = trained_cell(path, cell, worker, folder, most, TEST)
-            about = {"machine": statement(), "most": most, "seconds": time.monotonic() - begun}
+            about = {"machine": statement(), "seconds": time.monotonic() - begun}
             row = {**cell, **found, **about}
             with ROWS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -103,23 +106,31 @@ def table(found: list[dict[str, Any]]) -> str:
     """Markdown: a row a cell; the predictions are made anew from the stored measurements."""
     lines = [
         "| set, examples | scenario | predicted, best first | trained, best first "
-        "| first place confirmed | within a standard error |",
+        "| first place confirmed | within a standard error (paired) |",
         "|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_line(row) for row in found)])
 
 
+def paired_error(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Standard error of the difference of two accuracies on the same test rows."""
+    first, second = (
+        np.unpackbits(np.frombuffer(bytes.fromhex(x["right"]), np.uint8))[: x["test"]].astype(int)
+        for x in (one, other)
+    )
+    return float(np.std(first - second) / math.sqrt(len(first)))
+
+
 def _line(row: dict[str, Any]) -> str:
-    decision = decide(from_json(Measurements, row["measurements"]), Budget(seconds=None, trials=1))
+    measured = from_json(Measurements, row["measurements"])
+    decision = decide(measured, Budget(seconds=None, trials=1), epochs=epochs(measured))
     expected = sorted(decision.predicted.items(), key=lambda item: -item[1].accuracy)
     trained = sorted(row["strategies"].items(), key=lambda item: -item[1]["accuracy"])
-    own = row["strategies"][decision.strategy]["accuracy"]
-    best = trained[0][1]["accuracy"]
-    error = math.sqrt((own * (1 - own) + best * (1 - best)) / trained[0][1]["test"])
+    own, best = row["strategies"][decision.strategy], trained[0][1]
     predicted = ", ".join(f"{name} {one.accuracy:.3f}" for name, one in expected)
     came = ", ".join(f"{name} {one['accuracy']:.3f}" for name, one in trained)
     confirmed = "yes" if decision.strategy == trained[0][0] else "no"
-    near = "yes" if best - own <= error else "no"
+    near = "yes" if best["accuracy"] - own["accuracy"] <= paired_error(own, best) else "no"
     return (
         f"| {row['data']}, {row['limit']} | {decision.scenario} | {predicted} | {came} "
         f"| {confirmed} | {near} |"

@@ -34,6 +34,7 @@ from autotl.records import (
 )
 
 FREE = Budget(seconds=None, trials=None)
+EPOCHS = {name: 10 if number else 1 for number, name in enumerate(STRATEGIES)}
 STAGES = ("one", "two", "three", "four")
 
 
@@ -132,7 +133,10 @@ def row(rng: np.random.Generator, data: str, near: float) -> dict[str, Any]:
             "seconds": one.speed.fixed + unit,
             "epochs": epochs,
             "stopped": "epochs",
-            "recipe": {"numbers": {"learning_rate": 1e-3, "epochs": epochs}},
+            "recipe": {
+                "head": {"solver": "gradient" if freedom else "logistic-regression"},
+                "numbers": {"learning_rate": 1e-3, "epochs": 10},
+            },
         }
     return {
         "data": data,
@@ -152,7 +156,7 @@ def fitted() -> coefficients.Coefficients:
 
 
 def choose(one: Measurements, budget: Budget = FREE, **more: Any) -> Decision:
-    return decide(one, budget, coefficients=fitted(), **more)
+    return decide(one, budget, epochs=EPOCHS, coefficients=fitted(), **more)
 
 
 # ---- the fit ----
@@ -171,15 +175,18 @@ def test_fit_finds_the_slopes_that_made_the_rows() -> None:
 
 def test_fit_learns_seconds() -> None:
     one = measured(per_class=60)
-    assert prediction.seconds("full-fine-tune", one, fitted()) == pytest.approx(
+    assert prediction.seconds("full-fine-tune", one, fitted(), 10) == pytest.approx(
         2.0 + 10 * 240 * 0.003, rel=0.05
     )
-    assert prediction.seconds("feature-extraction", one, fitted()) == pytest.approx(
+    assert prediction.seconds("full-fine-tune", one, fitted(), 4) == pytest.approx(
+        2.0 + 4 * 240 * 0.003, rel=0.05
+    )
+    assert prediction.seconds("feature-extraction", one, fitted(), 1) == pytest.approx(
         2.0 + 240 * 0.001, rel=0.3
     )
 
 
-def test_fit_takes_the_seconds_of_a_training_cut_short_as_they_were_spent() -> None:
+def test_fit_takes_the_seconds_of_a_training_cut_short_for_the_epochs_that_it_had() -> None:
     rng = np.random.default_rng(1)
     rows = [row(rng, name, 0.5) for name in "ab" for _ in range(3)]
     whole = script().fit(rows)[0].strategies["scratch"].passes
@@ -189,8 +196,7 @@ def test_fit_takes_the_seconds_of_a_training_cut_short_as_they_were_spent() -> N
         trained["seconds"] = start + (trained["seconds"] - start) / 2
         trained |= {"stopped": "deadline", "epochs": 5}
     found, report = script().fit(rows)
-    halved = (whole[0] - math.log(2), whole[1])
-    assert found.strategies["scratch"].passes == pytest.approx(halved)
+    assert found.strategies["scratch"].passes == pytest.approx(whole)
     assert "6 of 24 trainings were ended by --most" in report
 
 
@@ -207,6 +213,16 @@ def test_rows_of_sets_that_are_left_out_are_not_fitted() -> None:
     rows = [row(rng, name, 0.5) for name in ("flowers", "brain-mri", "mnist")]
     assert [one["data"] for one in script().usable(rows)] == ["flowers", "mnist"]
     assert "brain-mri" in (script().__doc__ or "")
+
+
+def test_rows_are_done_for_one_trainer_and_one_cap_only() -> None:
+    cell = {"data": "flowers", "code": "a", "most": 60.0}
+    assert script().done(cell, [cell | {"machine": "any"}])
+    for key, value in (("code", "b"), ("most", None), ("data", "mnist")):
+        assert not script().done(cell, [cell | {key: value}])
+    rows = [{"data": "flowers", "code": code} for code in "ab"]
+    with pytest.raises(SystemExit, match="several trainers"):
+        script().usable(rows)
 
 
 def test_fit_without_one_of_the_features() -> None:
@@ -419,14 +435,49 @@ def test_race_shrinks_with_the_margin() -> None:
     assert shares[0] > shares[1] > shares[2] >= shares[3] == 0.0
 
 
+@given(
+    st.floats(0.001, 0.4),
+    st.floats(1e-3, 1e4),
+    st.floats(1e-3, 1e4),
+    st.floats(1e-3, 1e4),
+)
+def test_a_race_that_is_granted_is_held(
+    wanted: float, own: float, other: float, room: float
+) -> None:
+    shown = choose(measured()).predicted["scratch"]
+    chosen, rival = (
+        prediction.Forecast(log_odds=0.0, shown=replace(shown, minutes=seconds / 60))
+        for seconds in (own, other)
+    )
+    share = deciding._granted(wanted, chosen, rival, room)
+    assert share == 0 or wanted <= share <= deciding.MOST_RACE
+    if share:
+        assert share * room >= deciding.SHORTEST * other * (1 - 1e-9)
+        assert (1 - share) * room >= deciding.SHORTEST * own * (1 - 1e-9)
+    assert deciding._granted(wanted, chosen, rival, None) == wanted
+
+
+def test_what_becomes_of_a_close_runner_up_is_said() -> None:
+    one = measured(per_class=50)
+    free = choose(one)
+    assert free.race > 0
+    assert any("is trained as well and validation settles it" in reason for reason in free.reasons)
+    seconds = 60 * max(free.predicted[name].minutes for name in (free.strategy, free.runner_up))
+    ample = choose(one, Budget(seconds=100 * seconds, trials=None))
+    assert any("of the trainings' time and validation settles" in text for text in ample.reasons)
+    tight = choose(one, Budget(seconds=seconds, trials=None))
+    assert tight.race == 0
+    assert any("does not hold both trainings" in reason for reason in tight.reasons)
+
+
 def test_other_code_other_weights_other_backbone_are_said() -> None:
     known = replace(fitted(), code="0" * 64, provisional=False)
-    decision = decide(measured(), FREE, coefficients=known)
+    decision = decide(measured(), FREE, epochs=EPOCHS, coefficients=known)
     assert decision.provisional
     assert any("another version of the trainer" in reason for reason in decision.reasons)
-    other = decide(replace(measured(), weights="def"), FREE, coefficients=known)
+    other = decide(replace(measured(), weights="def"), FREE, epochs=EPOCHS, coefficients=known)
     assert any("other weights of toy" in reason for reason in other.reasons)
-    other = decide(measured(backbone="big"), FREE, coefficients=known)
+    other = decide(measured(backbone="big"), FREE, epochs=EPOCHS, coefficients=known)
     assert any("with toy, not with big" in reason for reason in other.reasons)
 
 
@@ -547,7 +598,7 @@ def test_missing_or_damaged_coefficients(
     monkeypatch.setattr(coefficients.resources, "files", lambda _: tmp_path)
     coefficients.shipped.cache_clear()
     with pytest.raises(InternalError, match=r"coefficients\.json"):
-        decide(measured(), FREE)
+        decide(measured(), FREE, epochs=EPOCHS)
     coefficients.shipped.cache_clear()
 
 

@@ -481,6 +481,14 @@ def test_our_own_faults_surface(bench: Bench, error: Exception) -> None:
     assert bench.ledger.starts(2) == 1
 
 
+def test_a_full_disk_ends_the_search_and_not_the_trial(bench: Bench) -> None:
+    bench.worker.fail = {2: errors.DiskError("full")}
+    with pytest.raises(errors.DiskError):
+        bench.go(trials=5)
+    assert sorted(bench.ledger.ended) == [0, 1]
+    assert not (bench.folder / "run/trials/002").exists()
+
+
 def test_figures_that_are_not_finite_fail_the_trial(bench: Bench) -> None:
     bench.worker.loss = lambda recipe: math.nan if recipe.boundary == 3 else 1.0
     record = bench.go(trials=2)
@@ -670,6 +678,25 @@ def test_a_runner_up_that_is_the_probe_takes_no_time_from_the_default() -> None:
     assert [(one.origin, one.share) for one in steps] == [("probe", 1.0), ("default", 1.0)]
     other = default("full-fine-tune", measurements())
     assert [one.share for one in planning.fixed_trials(0.3, probe, base, other)] == [1, 0.7, 0.3]
+
+
+def test_the_runner_up_gets_its_share_of_what_was_there_before_the_default() -> None:
+    probe, base = (default(name, measurements()) for name in ("feature-extraction", "scratch"))
+    rival = default("full-fine-tune", measurements())
+    _, first, second = planning.fixed_trials(0.4, probe, base, rival)
+    cost = planning.Estimate(fixed=1.0, store=0.0, epoch=1.0, epochs=5)
+    assert planning.allowance(first, cost, 1.0, left=320, reserve=20) == pytest.approx(180)
+    assert planning.allowance(second, cost, 1.0, left=140, reserve=20, spent=180) == 120
+    assert planning.allowance(second, cost, 1.0, left=290, reserve=20, spent=30) == 120
+    assert planning.allowance(second, cost, 1.0, left=70, reserve=20, spent=250) == 50
+
+
+def test_a_fitted_head_does_not_correct_what_is_trained_by_gradient() -> None:
+    probe = default("feature-extraction", measurements())
+    cost = planning.estimate(probe, SPEED, rows())
+    slow = finished(0, 0.9, recipe=probe, seconds=4 * cost.total, epochs=1)
+    assert planning.corrected(probe, SPEED, rows(), [slow])[1] == pytest.approx(4.0, rel=0.2)
+    assert planning.corrected(default("scratch", measurements()), SPEED, rows(), [slow])[1] == 1.0
 
 
 # ---- space ----

@@ -7,5 +7,6 @@ which `benchmarks/coefficients.py` writes.
 """
 
 from autotl.decide.deciding import decide
+from autotl.decide.prediction import possible
 
-__all__ = ["decide"]
+__all__ = ["decide", "possible"]

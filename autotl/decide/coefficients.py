@@ -17,10 +17,10 @@ import msgspec
 from autotl.errors import InternalError
 from autotl.records import from_json
 
-SCHEMA = "autotl-coefficients/1"
+SCHEMA = "autotl-coefficients/2"
 FILE = "coefficients.json"
-TRAINER = ("train", "model")
-"""The rooms whose code the coefficients hold for."""
+TRAINER = ("train", "model", "records/trials.py", "measure/depth.py")
+"""The rooms and modules whose code the coefficients hold for."""
 
 _QUIET = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _SIGNS = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: ";"}
@@ -44,7 +44,8 @@ class Line:
     Log odds of its test accuracy over those of its reference probe are `intercept` + `weights`
     times the standardised features; `deviation` is the standard error of that for data never
     seen, widened for the number of data sets. Seconds are those of exp(`passes[0]` + `passes[1]`
-    * log(examples)) passes over the training rows; `examples` is the range they hold for.
+    * log(examples)) passes over the training rows for each epoch of the recipe; `examples` is the
+    range they hold for.
     """
 
     intercept: float
@@ -120,6 +121,8 @@ def trainer_digest() -> str:
 
 
 def _modules(folder: Traversable) -> Iterable[Traversable]:
+    if folder.is_file():
+        return [folder]
     found = (file for file in folder.iterdir() if file.name.endswith(".py"))
     return sorted(found, key=lambda file: file.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import NormalDist
 
 from autotl.decide import reasons, scenario
@@ -28,21 +29,24 @@ def decide(
     measurements: Measurements,
     budget: Budget,
     *,
+    epochs: Mapping[Strategy, int],
     strategy: Strategy | None = None,
     seconds_left: float | None = None,
     coefficients: Coefficients | None = None,
 ) -> Decision:
     """Choose a strategy, or take the one that the user named and say what the engine would do.
 
-    `seconds_left` is what the budget still holds (None: all of `budget.seconds`). With a budget,
-    a strategy predicted to take longer than that less the `reserve` cannot be chosen (where all
-    would, the quickest is, to be cut short); without one the choice does not depend on measured
-    seconds. Raises `ResourceError` where nothing of the budget is left,
-    `PluginError` or `UsageError` where the named one is impossible, `InternalError` where the
-    coefficients are missing.
+    `epochs` are those of each strategy's default recipe (1 where only a head is fitted), by which
+    its seconds are predicted. `seconds_left` is what the budget still holds (None: all of
+    `budget.seconds`). With a budget, a strategy predicted to take longer than that less the
+    `reserve` cannot be chosen (where all would, the quickest is, to be cut short); without one the
+    choice does not depend on measured seconds.
+
+    Raises `ResourceError` where nothing of the budget is left, `PluginError` or `UsageError` where
+    the named one is impossible, `InternalError` where the coefficients are missing.
     """
     known, digest = (coefficients, "given") if coefficients else shipped()
-    found = forecasts(measurements, known)
+    found = forecasts(measurements, known, epochs)
     left = seconds_left if seconds_left is not None else budget.seconds
     outcome = _outcome(measurements, known, found, strategy, left)
     chosen, stages = outcome.chosen, measurements.stages
@@ -82,12 +86,15 @@ def _outcome(
     chosen = _named(strategy, measurements) or engine
     others = {name: one for name, one in affordable.items() if name != chosen}
     rival = _first(others) if others else None
+    wanted = 0.0 if strategy or rival is None else _race(found, chosen, rival, known)
+    room = None if left is None else left - kept
     return reasons.Outcome(
         chosen=chosen,
         engine=engine,
         forced=strategy is not None,
         rival=rival,
-        race=0.0 if strategy or rival is None else _race(found, chosen, rival, known),
+        close=wanted > 0,
+        race=_granted(wanted, found[chosen], found[rival], room) if rival else 0.0,
         left=left,
         reserve=kept,
         same_code=known.code == trainer_digest(),
@@ -156,6 +163,17 @@ def _race(found: Forecasts, chosen: Strategy, rival: Strategy, known: Coefficien
     if error <= 0:
         return MOST_RACE
     return MOST_RACE * min(2 * NormalDist().cdf(-apart / error), 1.0)
+
+
+def _granted(wanted: float, chosen: Forecast, rival: Forecast, room: float | None) -> float:
+    """The runner-up's share of `room` seconds: at least what `SHORTEST` of its training takes, and
+    0 where that is over `MOST_RACE` or would not leave as much for the chosen one.
+    """
+    if not wanted or room is None:
+        return wanted
+    share = max(wanted, SHORTEST * rival.shown.minutes * 60 / room)
+    rest = SHORTEST * chosen.shown.minutes * 60 / room
+    return share if share <= MOST_RACE and share + rest <= 1 else 0.0
 
 
 def cut(chosen: Strategy, measurements: Measurements) -> tuple[int, tuple[int, ...]]:

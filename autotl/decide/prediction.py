@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -22,9 +23,13 @@ class Forecast:
     shown: Prediction
 
 
-def forecasts(measured: Measurements, known: Coefficients) -> dict[Strategy, Forecast]:
-    """What is predicted for each strategy that is possible, in the order of `STRATEGIES`."""
-    return {name: _forecast(name, measured, known) for name in possible(measured)}
+def forecasts(
+    measured: Measurements, known: Coefficients, epochs: Mapping[Strategy, int]
+) -> dict[Strategy, Forecast]:
+    """What is predicted for each strategy that is possible, in the order of `STRATEGIES`;
+    `epochs` are those of its default recipe.
+    """
+    return {name: _forecast(name, measured, known, epochs[name]) for name in possible(measured)}
 
 
 def possible(measured: Measurements) -> tuple[Strategy, ...]:
@@ -34,7 +39,9 @@ def possible(measured: Measurements) -> tuple[Strategy, ...]:
     return tuple(s for s in STRATEGIES if s != "partial-freeze" or measured.boundary > 0)
 
 
-def _forecast(strategy: Strategy, measured: Measurements, known: Coefficients) -> Forecast:
+def _forecast(
+    strategy: Strategy, measured: Measurements, known: Coefficients, epochs: int
+) -> Forecast:
     line = known.strategies[strategy]
     centre = reference(strategy, measured) + line.intercept
     for weight, value, scale in zip(line.weights, features(measured), known.features, strict=True):
@@ -46,7 +53,7 @@ def _forecast(strategy: Strategy, measured: Measurements, known: Coefficients) -
         accuracy=accuracy_of(centre),
         low=accuracy_of(centre - half),
         high=accuracy_of(centre + half),
-        minutes=seconds(strategy, measured, known) / 60,
+        minutes=seconds(strategy, measured, known, epochs) / 60,
     )
     return Forecast(log_odds=centre, shown=shown)
 
@@ -59,12 +66,12 @@ def reference(strategy: Strategy, measured: Measurements) -> float:
     return 0.0 if probe is None else odds(probe.linear, probe.examples)
 
 
-def seconds(strategy: Strategy, measured: Measurements, known: Coefficients) -> float:
-    """Predicted seconds of one training by the default recipe on this machine."""
+def seconds(strategy: Strategy, measured: Measurements, known: Coefficients, epochs: int) -> float:
+    """Predicted seconds of one training of so many epochs on this machine."""
     line, train = known.strategies[strategy], max(measured.size.train, 1)
     held = min(max(train, line.examples[0]), line.examples[1])
     passes = math.exp(line.passes[0] + line.passes[1] * math.log(held))
-    return measured.speed.fixed + passes * train * unit(strategy, measured)
+    return measured.speed.fixed + passes * epochs * train * unit(strategy, measured)
 
 
 def unit(strategy: Strategy, measured: Measurements) -> float:

@@ -22,14 +22,16 @@ schedule to what it is given, and the search begins nothing with less."""
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was decided, as far as the reasons tell of it. `left` is seconds of the budget, and
-    `reserve` those of them that are kept back.
+    """What was decided, as far as the reasons tell of it. `close` says that the margin lies within
+    the interval, `race` is the runner-up's share; `left` is seconds of the budget, and `reserve`
+    those of them that are kept back.
     """
 
     chosen: Strategy
     engine: Strategy
     forced: bool
     rival: Strategy | None
+    close: bool
     race: float
     left: float | None
     reserve: float
@@ -69,12 +71,20 @@ def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
         return
     second = found[outcome.rival].shown
     yield sentence + f", {outcome.rival} {_percent(second.accuracy)}."
-    if outcome.race > 0:
-        yield (
-            f"The margin of {100 * (first.accuracy - second.accuracy):.1f} points lies within the "
-            f"interval, so {outcome.rival} gets {_percent(outcome.race)} of the budget and "
-            "validation settles it."
-        )
+    if outcome.close:
+        margin = 100 * (first.accuracy - second.accuracy)
+        yield f"The margin of {margin:.1f} points lies within the interval{_settled(outcome)}."
+
+
+def _settled(outcome: Outcome) -> str:
+    if outcome.race <= 0:
+        return ", but the budget does not hold both trainings"
+    if outcome.left is None:
+        return f", so {outcome.rival} is trained as well and validation settles it"
+    return (
+        f", so {outcome.rival} gets {_percent(outcome.race)} of the trainings' time and "
+        "validation settles it"
+    )
 
 
 def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:

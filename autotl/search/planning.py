@@ -54,7 +54,9 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A trial to come. `share` is its part of what the budget has left."""
+    """A trial to come. `share` is its part of what the budget had left after the probe (1: all that
+    it has left by then).
+    """
 
     number: int
     origin: str
@@ -117,8 +119,9 @@ def store_key(recipe: Recipe) -> tuple[object, ...]:
 def corrected(
     recipe: Recipe, speed: Speed, rows: Rows, finished: Sequence[Trial]
 ) -> tuple[Estimate, float]:
-    """The estimate of a trial and the factor by which earlier trials of its strategy (any
-    strategy, where there is none) took longer than theirs; the factor is bounded by `RATIO`.
+    """The estimate of a trial and the factor by which earlier trials of its strategy took longer
+    than theirs, bounded by `RATIO`. Where there is none, other gradient trainings serve; a fitted
+    head tells nothing of them.
     """
     stored: set[tuple[object, ...]] = set()
     ratios: list[tuple[str, float]] = []
@@ -130,7 +133,8 @@ def corrected(
             ratios.append((trial.recipe.strategy, trial.seconds / max(spent, 1e-6)))
         stored.add(key)
     own = [ratio for strategy, ratio in ratios if strategy == recipe.strategy]
-    factor = statistics.median(own or [ratio for _, ratio in ratios] or [1.0])
+    others = [ratio for strategy, ratio in ratios if strategy != "feature-extraction"]
+    factor = statistics.median(own or others or [1.0])
     now = estimate(recipe, speed, rows, stored=store_key(recipe) in stored)
     return now, min(max(factor, RATIO[0]), RATIO[1])
 
@@ -145,15 +149,17 @@ def reserve(speed: Speed, rows: Rows, budget: float) -> float:
 
 
 def allowance(
-    one: Step, cost: Estimate, factor: float, *, left: float, reserve: float
+    one: Step, cost: Estimate, factor: float, *, left: float, reserve: float, spent: float = 0.0
 ) -> float | None:
     """Seconds that a trial may take of `left`, `reserve` kept back; None if it is not worth
-    beginning. The probe begins whenever anything is left, and may eat the reserve.
+    beginning. The probe begins whenever anything is left, and may eat the reserve. The runner-up's
+    share counts from before the default, which took `spent`.
     """
     needed = max(cost.total * factor, MINIMUM)
     if one.origin == "probe":
         return max(left - reserve, min(left, 2.0 * needed))
-    offered = (left - reserve) * one.share
+    room = left - reserve
+    offered = min(room, (room + spent) * one.share)
     least = max(cost.least * factor, MINIMUM)
     if one.origin != "default":
         least = max(least, LEAST_SHARE * cost.total * factor)

@@ -140,6 +140,10 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
     """Run the fixed trials; says why the search must stop, or "" where it may go on."""
     for one in fixed:
         if _enough(setting, state):
+            if one.origin == "runner-up":
+                state.notes.append(
+                    f"The runner-up {one.recipe.strategy} was not tried: {STOPPED['trials']}."
+                )
             return "trials"
         given = _allowance(setting, state, one)
         if given is None and one.origin == "runner-up":
@@ -261,7 +265,9 @@ def _allowance(setting: Setting, state: State, one: planning.Step) -> float | No
         )
     speed, rows = setting.measurements.speed, setting.rows
     cost, factor = planning.corrected(one.recipe, speed, rows, state.trials)
-    return planning.allowance(one, cost, factor, left=left, reserve=setting.reserve)
+    earlier = [trial.seconds for trial in state.trials if trial.origin == "default"]
+    spent = sum(earlier) if one.origin == "runner-up" else 0.0
+    return planning.allowance(one, cost, factor, left=left, reserve=setting.reserve, spent=spent)
 
 
 def _begun(ledger: Ledger, number: int) -> bool:
@@ -325,6 +331,9 @@ def _notes(setting: Setting, chosen: Trial, comparable: int) -> list[str]:
     notes = [f"The validation score is that of the best of {comparable} trials, hence optimistic."]
     if chosen.number == 0:
         few = len(setting.labels) < selection.FEW
-        how = "by more than one standard error" if few else "on the validation rows"
+        how = "by more than one standard error"
+        how = (
+            how if few else "on the validation rows (within one row, the lower log loss is better)"
+        )
         notes.append(f"The linear probe was kept: no other trial beat it {how}.")
     return notes
