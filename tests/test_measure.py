@@ -185,7 +185,13 @@ def test_orientation_matters_where_mirroring_swaps_the_classes() -> None:
     swapped = features[rows].copy()
     swapped[:, [0, 1]] = swapped[:, [1, 0]]
     assert measuring.orientation_matters(dataclasses.replace(base, mirrored=[swapped]), 1, 10.0)
-    assert not measuring.orientation_matters(dataclasses.replace(base, mirrored=[]), 1, 10.0)
+    some = np.arange(1, 200, 3)
+    bare = dataclasses.replace(
+        base, pretrained=[], random=[features[some]], random_rows=some, mirrored_rows=some[::2]
+    )
+    for turned, matters in ((features, False), (features[:, [1, 0, 2, 3, 4, 5]], True)):
+        one = dataclasses.replace(bare, mirrored=[turned[some[::2]]])
+        assert measuring.orientation_matters(one, 1, 10.0) is matters
 
 
 # ---- depth ----
@@ -372,10 +378,11 @@ class Canned:
         labels = np.load(spec["pixels"]["labels"])
         known = spec["located"]["weights"] is not None
         kinds = {"pretrained": spec["rows"], "random": spec["random_rows"]}
-        answer: dict[str, Any] = {"mirrored": []}
+        kinds["mirrored"] = spec["similar_rows"]
+        answer: dict[str, Any] = {}
         for kind, rows in kinds.items():
             answer[kind] = []
-            for stage in range(self.stages if known or kind == "random" else 0):
+            for stage in range(self.stages if known or kind != "pretrained" else 0):
                 rng = np.random.default_rng(stage)
                 apart = (stage + 1) * (kind == "pretrained")
                 features = rng.normal(size=(len(rows), 5)) + apart * np.eye(5)[labels[rows]]

@@ -56,7 +56,8 @@ class Caller(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """Labels (n,) and folds (n,) of the sample's rows, and the pooled outputs by stage:
-    pretrained (n, channels), random and mirrored for `random_rows` and `mirrored_rows` of it.
+    pretrained (n, channels), random and mirrored for `random_rows` and `mirrored_rows` of it. The
+    mirrored ones are pretrained where there are such weights, and random where not.
     """
 
     labels: NDArray[np.int32]
@@ -209,19 +210,18 @@ def probe(
 
 
 def orientation_matters(sample: Sample, tap: int, strength: float) -> bool:
-    """Whether the probe at the tap, of that strength, loses its hold on mirrored images (False
-    where unknown).
-    """
-    if not sample.mirrored:
-        return False
+    """Whether the probe at the tap, of that strength, loses its hold on mirrored images."""
+    own = bool(sample.pretrained)
+    rows = np.arange(len(sample.labels)) if own else sample.random_rows
+    labels = sample.labels[rows]
     plain, turned = probes.mirror_drop(
-        sample.pretrained[tap - 1],
+        (sample.pretrained if own else sample.random)[tap - 1],
         sample.mirrored[tap - 1],
-        sample.mirrored_rows,
-        sample.labels,
+        np.searchsorted(rows, sample.mirrored_rows),
+        labels,
         sample.classes,
-        sample.fold,
+        sample.fold[rows],
         strength,
     )
-    chance = float(np.bincount(sample.labels).max()) / len(sample.labels)
+    chance = float(np.bincount(labels).max()) / len(labels)
     return plain - turned > LOST * max(plain - chance, 0.0) and plain > chance

@@ -30,7 +30,8 @@ def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     `spec`: pixels, located (JSON of `StoredPixels`, `LocatedBackbone`), rows (training rows of
     the sample), random_rows and similar_rows (some of those), folder (the store's), seed.
     Returns `pretrained`, `random` and `mirrored` (paths of pooled outputs (rows, channels), one a
-    stage; the first and last empty without weights), `similarity`, `speed`, `parameters_above`.
+    stage; without weights the first is empty and the last random), `similarity`, `speed`,
+    `parameters_above`.
     Where the sample is all training rows, the validation rows come after it in `pretrained`.
     The store's entries are held only until this returns, so open the paths at once.
     """
@@ -68,7 +69,7 @@ def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     return {
         "pretrained": passed(spec["rows"], "sample") if known else [],
         "random": passed(spec["random_rows"], "random", trained=False),
-        "mirrored": passed(similar, "mirrored", mirror=True) if known else [],
+        "mirrored": passed(similar, "mirrored", mirror=True, trained=known),
         "similarity": to_json(_similarity(net, located, images[similar], seed, progress)),
         "parameters_above": list(model.count_above(net, located.backbone.stages)),
         "speed": to_json(speed.measure(net, located, batch, pixels.classes, seed)),
