@@ -1,12 +1,13 @@
 """Bytes to upright RGB pixels to resized pixels: the one decoder and the one resizer.
 
 Training, the export gate and prediction all go through `decode` and `resize`, and so may
-plugins: whoever decodes in another way sees other numbers than the exported model. NumPy and
-Pillow only.
+plugins: whoever decodes in another way sees other numbers than the exported model. Here too: how
+the names of image files end, and how they are written. NumPy and Pillow only.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +106,11 @@ def pillow_warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

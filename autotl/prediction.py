@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.errors import DataError, UnreadableError, UsageError
-from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored
+from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored, printable
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -37,9 +37,9 @@ Pixels = NDArray[np.uint8]
 class Predicted:
     """What the model says of one input.
 
-    `id` is the path as given or found, or the number of an array. `top` holds the most probable
-    (label, probability) pairs, best first. An input that cannot be read has `error` and nothing
-    else.
+    `id` is the path as given or found, with escapes for bytes that are no UTF-8, or the number
+    of an array. `top` holds the most probable (label, probability) pairs, best first. An input
+    that cannot be read has `error` and nothing else.
     """
 
     id: str
@@ -169,12 +169,13 @@ def _found(given: Any, number: int) -> list[Item]:
             f"An input of type {type(given).__name__} cannot be labelled.",
             hint="Give paths, encoded bytes, or uint8 arrays.",
         )
-    path = Path(given)
+    name = os.fsdecode(given)
+    path = Path(name)
     if path.is_dir():
         return _in_folder(path)
     if not path.exists():
         raise UsageError(f"There is no file or folder {path}.")
-    return [(str(given), path)]
+    return [(printable(name), path)]
 
 
 def _in_folder(folder: Path) -> list[Item]:
@@ -188,7 +189,7 @@ def _in_folder(folder: Path) -> list[Item]:
             f"There are no images in {folder}.",
             hint=f"Files are known by their suffix: {', '.join(sorted(IMAGE_SUFFIXES))}.",
         )
-    return [(str(path), path) for path in paths]
+    return [(printable(str(path)), path) for path in paths]
 
 
 # ---- predictions ----

@@ -6,6 +6,7 @@ import collections
 import importlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autotl import prediction
 from autotl.cli import console
 from autotl.cli.program import run
 from autotl.prediction import Predicted
@@ -336,6 +338,19 @@ def test_predict_shows_progress_where_it_is_seen(
     told: list[Predicted] = [Predicted(id="a", error="torn")]
     bar = cli_predict._bar(inputs, shape, quiet)
     assert list(cli_predict._counted(told, bar, {"read": 0, "failed": 0}, quiet)) == told
+
+
+@pytest.mark.parametrize("shape", cli_predict.FORMATS)
+def test_predict_prints_names_that_are_no_utf8(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png"))
+    odd.write_bytes(b"torn")
+    monkeypatch.setattr(prediction, "open_model", lambda path: None)
+    assert run(["predict", "model.onnx", str(tmp_path), "--format", shape]) == 3
+    told = capsys.readouterr()
+    assert "caf\\xe9.png" in told.out.replace("\\\\", "\\")
+    assert "caf\\xe9.png: The content is no image" in told.err
 
 
 def test_progress_that_nobody_reads_stops_nothing() -> None:

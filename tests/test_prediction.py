@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_what_cannot_be_read_says_why_and_stops_nothing(model: Path, photos: Pat
     assert len(broken) == 2
     assert "empty" in str(broken[0].error)
     assert all(each.top == () and each.probability is None for each in broken)
+
+
+@pytest.mark.parametrize("given", ["folder", "file", "entry"])
+def test_names_that_are_no_utf8_get_printable_ids(model: Path, photos: Path, given: str) -> None:
+    folder = photos / "deep"
+    odd = Path(os.fsdecode(bytes(folder) + b"/caf\xe9.webp"))
+    (folder / "d.webp").rename(odd)
+    (folder / "e.jpg").unlink()
+    entries = [entry for entry in os.scandir(folder) if entry.name == odd.name]
+    (found,) = predict(model, {"folder": folder, "file": str(odd), "entry": entries[0]}[given])
+    assert (found.id, found.label) == (f"{folder}/caf\\xe9.webp", "rouge")
 
 
 def test_top_labels_come_best_first(model: Path, photos: Path) -> None:

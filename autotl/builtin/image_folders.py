@@ -20,7 +20,7 @@ from typing import Any
 from autotl.builtin.split_names import SPLITS, split_of
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
-from autotl.pixels import IMAGE_SUFFIXES
+from autotl.pixels import IMAGE_SUFFIXES, printable
 from autotl.records import Dataset, Loader
 
 NAME = "image-folders"
@@ -88,7 +88,7 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
     base = root.absolute()
     return Dataset(
         kind="image",
-        ids=tuple(_printable(file) for file in files),
+        ids=tuple(printable(file) for file in files),
         labels=tuple(number[name] for _, name, _ in examples),
         classes=tuple(classes),
         read=lambda row: (base / files[row]).read_bytes(),
@@ -180,7 +180,7 @@ def _classes(
     """(class name, listing) of each folder; names in Unicode's composed form, as typed."""
     known = below or {}
     return tuple(
-        (unicodedata.normalize("NFC", _printable(name)), known.get(name) or folder.below(name))
+        (unicodedata.normalize("NFC", printable(name)), known.get(name) or folder.below(name))
         for name in folder.folders
     )
 
@@ -240,11 +240,11 @@ def _examples(parts: Sequence[Part]) -> tuple[list[tuple[str | None, str, str]],
             others.update(folder.others)
             examples += [(part.split, name, f"{path}/{image}") for image in folder.images]
             if not folder.images:
-                remarks.append(f"The folder {_printable(path)}/ holds no images: left out.")
+                remarks.append(f"The folder {printable(path)}/ holds no images: left out.")
             elif _has_class_folders(folder, _DEPTH - 1):
-                remarks.append(f"Folders inside the class folder {_printable(path)}/ are not read.")
+                remarks.append(f"Folders inside the class folder {printable(path)}/ are not read.")
     if others:
-        kinds = ", ".join(f"{count} {_printable(kind)}" for kind, count in others.most_common(5))
+        kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in others.most_common(5))
         remarks.append(f"Files in class folders that are no images were passed over: {kinds}.")
     return examples, remarks
 
@@ -252,7 +252,7 @@ def _examples(parts: Sequence[Part]) -> tuple[list[tuple[str | None, str, str]],
 def _beside(folder: Listing) -> list[str]:
     if not folder.images:
         return []
-    where = _printable(folder.path.name)
+    where = printable(folder.path.name)
     count = len(folder.images)
     what = "image belongs to no class and is" if count == 1 else "images belong to no class and are"
     return [f"{count:,} {what} not used: directly in {where}/."]
@@ -282,7 +282,7 @@ def _unexpected(root: Path, message: str) -> DataError:
 
 def tree(root: Path, *, depth: int = 3, most: int = 4) -> list[str]:
     """A few lines that draw a directory: at most `most` folders a level, `depth` levels."""
-    return _branches(listing(root), f"{_printable(str(root)).rstrip('/')}/", depth, most)
+    return _branches(listing(root), f"{printable(str(root)).rstrip('/')}/", depth, most)
 
 
 def _branches(folder: Listing, name: str, depth: int, most: int) -> list[str]:
@@ -291,7 +291,7 @@ def _branches(folder: Listing, name: str, depth: int, most: int) -> list[str]:
     lines = [f"{name}  {held}".rstrip()]
     shown = folder.folders[:most] if depth > 1 else ()
     for child in shown:
-        below = _branches(folder.below(child), f"{_printable(child)}/", depth - 1, most)
+        below = _branches(folder.below(child), f"{printable(child)}/", depth - 1, most)
         lines += [f"  {line}" for line in below]
     if hidden := len(folder.folders) - len(shown):
         lines.append(f"  ({hidden:,}{' more' if shown else ''} folders)")
@@ -299,15 +299,10 @@ def _branches(folder: Listing, name: str, depth: int, most: int) -> list[str]:
 
 
 def _names(folders: Sequence[str], most: int = 5) -> str:
-    named = [f"{_printable(name)}/" for name in folders[:most]]
+    named = [f"{printable(name)}/" for name in folders[:most]]
     if len(folders) > most:
         return f"{', '.join(named)} and {len(folders) - most} more"
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-
-
-def _printable(name: str) -> str:
-    """The name as text that can be written anywhere; bytes that are no UTF-8 become escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 @hookimpl
