@@ -7,6 +7,7 @@ AutotlError
 │   └── UnreadableError   3  one example cannot be decoded (set aside by loading and prediction)
 ├── PluginError           4  a plugin, backbone or its weights cannot be used
 ├── ResourceError         5  budget, memory or disk does not suffice
+│   ├── DiskError         5  the disk is full, or a folder that we need cannot be written
 │   ├── OutOfMemoryError  5  a worker went past its memory ceiling or was killed for memory
 │   ├── DeadlineError     5  a worker call went past its deadline
 │   └── SearchError       5  every trial failed
@@ -70,6 +71,10 @@ class ResourceError(AutotlError):
     """Budget, memory or disk does not suffice."""
 
     exit_code = 5
+
+
+class DiskError(ResourceError):
+    """The disk is full, or a folder that we need cannot be written: no fault of what met it."""
 
 
 class OutOfMemoryError(ResourceError):

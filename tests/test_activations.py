@@ -15,7 +15,7 @@ import pytest
 
 from autotl import activations, pixels
 from autotl.activations import passes, store
-from autotl.errors import DataError, ResourceError, UnreadableError, UsageError
+from autotl.errors import DataError, DiskError, ResourceError, UnreadableError, UsageError
 
 HERE = Path(__file__).parent
 KEY = "a" * 40
@@ -146,7 +146,7 @@ def test_only_our_files_are_removed(folder: Path) -> None:
 
 def test_a_full_disk_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_free", lambda _: 10)
-    with pytest.raises(ResourceError, match="No free disk"):
+    with pytest.raises(DiskError, match="No free disk"):
         put(folder, KEY)
 
 
@@ -159,20 +159,20 @@ def test_a_folder_that_the_system_refuses_is_an_error(
 
     with monkeypatch.context() as patched:
         patched.setattr(np.lib.format, "open_memmap", refuse)
-        with pytest.raises(ResourceError, match="cannot be used") as caught:
+        with pytest.raises(DiskError, match="cannot be used") as caught:
             put(folder, KEY)
     assert str(folder) in str(caught.value)
     assert "AUTOTL_CACHE" in caught.value.hint
     monkeypatch.setattr(Path, "mkdir", refuse)
     for refused in (store.make_room, store.fits):
-        with pytest.raises(ResourceError, match="cannot be used"):
+        with pytest.raises(DiskError, match="cannot be used"):
             refused(folder, 1)
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "store"):
-        with pytest.raises(ResourceError, match=str(folder)):
+        with pytest.raises(DiskError, match=str(folder)):
             stored(folder)
 
 
@@ -202,7 +202,7 @@ def test_the_disk_is_taken_before_it_is_filled(
         (draft,) = folder.glob(".writing-*")
         assert draft.stat().st_blocks * 512 >= 10**6
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(ResourceError, match="No space left"):
+    with pytest.raises(DiskError, match="No space left"):
         put(folder, OTHER)
     assert not list(folder.glob(".writing-*"))
 

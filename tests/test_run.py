@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotl import records
-from autotl.errors import DataError, InternalError, ResourceError, RunFolderError, WorkerError
+from autotl.errors import DataError, DiskError, InternalError, RunFolderError, WorkerError
 from autotl.records import FileRef, Recipe, Trial, TrialResult
 from autotl.run import journal as run_journal
 from autotl.run import open_run, opening, reopen
@@ -166,8 +166,8 @@ def test_what_a_kill_before_run_json_left_is_no_obstacle(out):
     [
         (errno.EROFS, RunFolderError, "cannot be written"),
         (errno.EACCES, RunFolderError, "cannot be written"),
-        (errno.ENOSPC, ResourceError, "full"),
-        (errno.EDQUOT, ResourceError, "full"),
+        (errno.ENOSPC, DiskError, "full"),
+        (errno.EDQUOT, DiskError, "full"),
         (errno.EIO, RunFolderError, "cannot be used"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_read_only_folder_is_refused(tmp_path):
 def test_a_full_disk_is_noticed_before_anything_is_written(out, monkeypatch):
     usage = opening.shutil.disk_usage(out.parent)
     monkeypatch.setattr(opening.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(ResourceError, match="MB are free"):
+    with pytest.raises(DiskError, match="MB are free"):
         make(out)
     assert list(out.iterdir()) == []
 
@@ -312,7 +312,7 @@ def test_a_full_disk_during_a_step_is_said(out):
     def fill():
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with make(out) as run, pytest.raises(ResourceError, match="full") as caught:
+    with make(out) as run, pytest.raises(DiskError, match="full") as caught:
         run.once("load", Note, fill)
     assert "resume" in caught.value.hint
 
@@ -533,7 +533,7 @@ def test_a_line_that_did_not_fit_on_the_disk_leaves_no_trace(out, monkeypatch):
     with make(out) as run:
         before = (out / "journal.jsonl").read_bytes()
         monkeypatch.setattr(run_journal.os, "write", full)
-        with pytest.raises(ResourceError, match="full"):
+        with pytest.raises(DiskError, match="full"):
             run.ledger().started(0, RECIPE, {})
         monkeypatch.undo()
         assert (out / "journal.jsonl").read_bytes() == before
@@ -674,15 +674,23 @@ def test_a_reopened_run_is_never_removed(out):
 # ---- interrupted trials ----
 
 
-@pytest.mark.parametrize(("error", "starts"), [(KeyboardInterrupt(), 0), (ValueError(), 1)])
-def test_a_trial_that_the_user_interrupts_was_not_started(out, error, starts):
+@pytest.mark.parametrize(
+    ("error", "starts"),
+    [
+        (KeyboardInterrupt(), 0),
+        (DiskError("full"), 0),
+        (OSError(errno.ENOSPC, "No space left on device"), 0),
+        (ValueError(), 1),
+    ],
+)
+def test_a_trial_that_ended_through_no_fault_of_its_own_was_not_started(out, error, starts):
     def search():
         run.ledger().started(0, RECIPE, {})
         run.ledger().finished(trial(0))
         run.ledger().started(1, RECIPE, {})
         raise error
 
-    with make(out) as run, pytest.raises(type(error)):
+    with make(out) as run, pytest.raises((type(error), DiskError)):
         run.once("search", Note, search)
     with reopen(out) as run:
         assert (run.ledger().starts(0), run.ledger().starts(1)) == (0, starts)

@@ -97,7 +97,8 @@ def test_the_child_has_no_stdin_and_its_libraries_are_told_first():
         ("data", errors.DataError, "No image."),
         ("plugin", errors.PluginError, "Odd."),
         ("memory", errors.OutOfMemoryError, "no room"),
-        ("disk", errors.ResourceError, "disk is full"),
+        ("disk", errors.DiskError, "disk is full"),
+        ("store", errors.DiskError, "No free disk"),
         ("value", errors.InternalError, "ValueError: first line"),
     ],
 )

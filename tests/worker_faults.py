@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from autotl.errors import DataError, PluginError
+from autotl.errors import DataError, DiskError, PluginError
 
 
 class OddPluginError(PluginError):
@@ -39,6 +39,8 @@ def raises(spec, progress):
         raise MemoryError("no room")
     if spec["kind"] == "disk":
         raise OSError(errno.ENOSPC, "No space left on device", "x.npy")
+    if spec["kind"] == "store":
+        raise DiskError("No free disk.")
     raise ValueError("first line\nsecond line")
 
 

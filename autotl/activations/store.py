@@ -29,7 +29,7 @@ import platformdirs
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from autotl.errors import ResourceError, UsageError
+from autotl.errors import DiskError, UsageError
 from autotl.files import write_atomically
 
 DEFAULT_CAP = 10 * 10**9
@@ -78,7 +78,7 @@ def _refusals(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        raise ResourceError(
+        raise DiskError(
             f"The cache folder {folder} cannot be used: {error.strerror}.",
             hint="Set AUTOTL_CACHE to a folder that can be written, on a disk with room; "
             "`autotl cache` shows what ours takes.",
@@ -87,7 +87,7 @@ def _refusals(folder: Path) -> Iterator[None]:
 
 
 def _telling(function: Callable[P, R]) -> Callable[P, R]:
-    """`ResourceError` where the system refuses the folder (first argument, or the default)."""
+    """`DiskError` where the system refuses the folder (first argument, or the default)."""
 
     @wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -178,7 +178,7 @@ def make(
     known = {**about, "size": path.stat().st_size, "sha256": _checksum(path)}
     write_atomically(folder / f"{key}.json", lambda p: _write_text(p, json.dumps(known)))
     if not _hold(path, folder / f"{key}.json"):
-        raise ResourceError(
+        raise DiskError(
             f"{path} vanished as soon as it was written.",
             hint="Is another program clearing the cache folder? AUTOTL_CACHE names another.",
         )
@@ -191,7 +191,7 @@ def arrays(
 ) -> Iterator[list[NDArray[Any]]]:
     """Several arrays to be filled together; they become entries when the block ends well.
 
-    Makes room first and raises `ResourceError` where the disk is too small or the folder cannot
+    Makes room first and raises `DiskError` where the disk is too small or the folder cannot
     be written. What the block raises goes through.
     """
     sizes = [int(np.prod(s)) * np.dtype(d).itemsize for s, d in zip(shapes, dtypes, strict=True)]
@@ -226,7 +226,7 @@ def make_room(folder: Path, size: int) -> None:
     """Evict entries, least recently used first, until `size` bytes fit under the cap.
 
     What is in use stays, even beyond the cap, and so does what is larger than it: that is told
-    once a process. Raises `ResourceError` where the disk is full or the folder cannot be written.
+    once a process. Raises `DiskError` where the disk is full or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder, older_than=ABANDONED)
@@ -238,7 +238,7 @@ def make_room(folder: Path, size: int) -> None:
             break
         _remove_unless_held(about)
     if _free(folder) < size + SPARE:
-        raise ResourceError(
+        raise DiskError(
             f"No free disk for {size / 1e6:,.0f} MB in {folder}.",
             hint="Free some, or set AUTOTL_CACHE to a folder on a larger disk.",
         )

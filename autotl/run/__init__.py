@@ -4,9 +4,9 @@
 ("sitting", "step-started", "step", "step-stopped", "trial-started", "trial-stopped",
 "trial-finished"), `time` (UTC), `at` (seconds since its sitting began), the facts of its kind,
 and `digest`, the SHA-256 of the rest. "trial-stopped" takes a trial's start back: the user
-interrupted it, so it does not count towards giving the trial up. A sitting is one process
-working on the run; the pauses between sittings cost nothing. What a killed process spent after
-its last line is not known and not counted.
+interrupted it or the disk was full, so it does not count towards giving the trial up. A sitting is
+one process working on the run; the pauses between sittings cost nothing. What a killed process
+spent after its last line is not known and not counted.
 """
 
 from autotl.run.folder import Observer, Run

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 import filelock
 import msgspec
 
-from autotl.errors import AutotlError, InternalError, ResourceError, RunFolderError, WorkerError
+from autotl.errors import AutotlError, DiskError, InternalError, RunFolderError, WorkerError
 from autotl.files import file_ref, sha256
 from autotl.records import FileRef, Trial, from_json
 from autotl.run.journal import Journal, Line, full_disk
@@ -122,7 +122,7 @@ class Run:
         except BaseException as error:
             self._note_stop(step, error)
             if full_disk(error):
-                raise ResourceError(
+                raise DiskError(
                     f"The disk is full: {error}.", hint="Free some space, then `autotl resume`."
                 ) from error
             raise
@@ -134,7 +134,7 @@ class Run:
 
     def _note_stop(self, step: str, error: BaseException) -> None:
         try:
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt | DiskError) or full_disk(error):
                 for number in self._running_trials():
                     self._journal.append("trial-stopped", number=number)
             self._journal.append("step-stopped", name=step)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autotl.errors import InternalError, ResourceError, RunFolderError
+from autotl.errors import DiskError, InternalError, RunFolderError
 from autotl.files import sync
 
 Line = dict[str, Any]
@@ -69,7 +69,7 @@ class Journal:
     def append(self, kind: str, **facts: Any) -> None:
         """Write one line and see it onto the disk.
 
-        Raises `ResourceError` where the disk is full: the file is then as it was before.
+        Raises `DiskError` where the disk is full: the file is then as it was before.
         """
         if self._descriptor is None:
             raise InternalError(f"{self._path} was opened to be read only.")
@@ -94,7 +94,7 @@ def disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise ResourceError(
+            raise DiskError(
                 f"The disk that holds {path} is full.",
                 hint="Free some space, then continue with `autotl resume`.",
             ) from error

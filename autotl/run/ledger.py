@@ -48,7 +48,7 @@ class JournalLedger:
 
     def starts(self, number: int) -> int:
         """How often a trial without an end was started, in all sittings; starts that the user
-        interrupted do not count.
+        interrupted or a full disk ended do not count.
         """
         kinds = [line["kind"] for line in self._journal.lines if line.get("number") == number]
         if "trial-finished" in kinds:

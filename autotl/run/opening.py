@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 import msgspec
 
-from autotl.errors import ResourceError, RunFolderError
+from autotl.errors import DiskError, RunFolderError
 from autotl.files import write_atomically
 from autotl.run.folder import LOCK, Run
 from autotl.run.journal import Journal, disk
@@ -58,7 +58,7 @@ def open_run(
     """A new run in `out`, or in a new folder `autotl-runs/NAME-N` where `out` is None.
 
     `request` is JSON-ready; `plugins` maps distributions to versions. Raises `RunFolderError`
-    where `out` is not empty, a file, or not writable, `ResourceError` where the disk is full.
+    where `out` is not empty, a file, or not writable, `DiskError` where the disk is full.
     """
     made = out is None or not out.exists()
     folder = _new_folder(name) if out is None else _empty_folder(out)
@@ -173,7 +173,7 @@ def _described(folder: Path) -> dict[str, Any]:
 def _check_free(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < LEAST_FREE_BYTES:
-        raise ResourceError(
+        raise DiskError(
             f"Only {free / 1e6:.0f} MB are free where {folder} lies; "
             f"a run needs at least {LEAST_FREE_BYTES / 1e6:.0f} MB.",
             hint="Free some space, or name a folder on another disk with --out.",

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autotl.errors import ResourceError, RunFolderError, WorkerError
+from autotl.errors import DiskError, ResourceError, RunFolderError, WorkerError
 from autotl.records import (
     Budget,
     Decision,
@@ -156,6 +156,8 @@ def _run(setting: Setting, planned: Planned, probe: Trial | None) -> Trial:
         result = _train(setting, trial, out, planned.allowance, probe)
     except (ResourceError, WorkerError) as error:
         shutil.rmtree(out)
+        if isinstance(error, DiskError):
+            raise
         return replace(trial, failure=str(error), seconds=setting.clock() - begun)
     return replace(trial, status="finished", result=result, seconds=setting.clock() - begun)
 

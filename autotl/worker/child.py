@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from autotl import errors
-from autotl.errors import AutotlError, InternalError, OutOfMemoryError, ResourceError
+from autotl.errors import AutotlError, DiskError, InternalError, OutOfMemoryError
 
 _Progress = Callable[[str, int, int], None]
 _PAUSE = 0.05
@@ -129,7 +129,7 @@ def _told(error: BaseException, function: str) -> AutotlError:
             hint="Use a smaller backbone or input size, or a machine with more memory.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceError(
+        return DiskError(
             f"The disk is full: {error}.", hint="Free some space; `autotl cache` shows ours."
         )
     return InternalError(
