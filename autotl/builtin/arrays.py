@@ -10,7 +10,6 @@ An `.npz` file holds the same names. It is read without pickle.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +129,9 @@ def _archive(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile, its decompressors and NumPy each raise their own types
         raise DataError(
             f"{path} cannot be read as an .npz file without pickle: {error}",
             hint="Save plain arrays: numpy.savez(file, images=..., labels=...).",

@@ -186,6 +186,24 @@ def test_a_damaged_file(tmp_path: Path, content: bytes) -> None:
         load(str(path), {})
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("flipped", [0x01, 0x06, 0xFF])
+def test_a_flipped_byte_is_the_data_s_fault(tmp_path: Path, save: Any, flipped: int) -> None:
+    path = tmp_path / "some.npz"
+    save(path, images=IMAGES, labels=np.arange(len(IMAGES)) % 2)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= flipped
+        path.write_bytes(damaged)
+        try:
+            load(str(path), {})
+        except DataError:
+            refused += 1
+    assert refused > len(whole) / 2
+
+
 def test_what_is_no_arrays_does_not_match(tmp_path: Path) -> None:
     for data in (str(tmp_path), "none.npz", IMAGES, (IMAGES,), None):
         assert matches(data, {}) is None
