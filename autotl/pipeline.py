@@ -14,7 +14,7 @@ from autotl.activations import cache_folder
 from autotl.errors import RunFolderError
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
-from autotl.plugins import Plugins, discover
+from autotl.plugins import Plugins, choose_backbone, discover
 from autotl.records import (
     Decision,
     LocatedBackbone,
@@ -65,13 +65,13 @@ def fit(
         seed=seed,
         strategy=strategy,
         backbone=backbone,
-        weights=weights,
+        weights=None if weights is None else str(Path(weights).expanduser().absolute()),
         loader=loader,
         metric=metric,
         tensorboard=tensorboard,
         disabled_plugins=disabled_plugins,
     )
-    plugins = discover(disabled=asked.disabled_plugins)
+    plugins = _plugins(asked)
     name = Path(asked.data).stem if asked.data else "arrays"
     with open_run(
         Path(out) if out else None, to_json(asked), name=name, plugins=plugins.versions()
@@ -92,7 +92,7 @@ def resume(run: str | Path, *, data: Any = None, listener: Listener | None = Non
                 f"{run} was started with arrays.", hint="Give them again: autotl.resume(run, data=)"
             )
         given = asked.data if data is None else _given(named(data), data)
-        plugins = discover(disabled=asked.disabled_plugins)
+        plugins = _plugins(asked)
         return _steps(reopened, asked, given, plugins, listener or Silent())
 
 
@@ -170,11 +170,11 @@ def inspect(
         seed=seed,
         strategy=strategy,
         backbone=backbone,
-        weights=weights,
+        weights=None if weights is None else str(Path(weights).expanduser().absolute()),
         loader=loader,
         disabled_plugins=disabled_plugins,
     )
-    plugins, heard = discover(disabled=asked.disabled_plugins), listener or Silent()
+    plugins, heard = _plugins(asked), listener or Silent()
     with Sitting(None, asked, plugins, heard) as at, _worker(None) as worker:
         worker.warm()
         tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
@@ -182,6 +182,17 @@ def inspect(
         loaded, rows, located, pixels = prepared(at, given, tools["folder"])
         measured, decision = _decided(at, loaded, rows, located, pixels, tools)
     return Inspection(loaded.record, rows.record, located, measured, decision)
+
+
+def _plugins(asked: Request) -> Plugins:
+    """The plugins; raises what is wrong with the backbone asked for and can be known by now."""
+    plugins = discover(disabled=asked.disabled_plugins)
+    if asked.weights or asked.backbone.lower() != "auto":
+        file = Path(asked.weights) if asked.weights else None
+        choose_backbone(
+            plugins, asked.backbone, weights_file=file, download=False, need_weights=False
+        )
+    return plugins
 
 
 def _worker(log: Path | None) -> Worker:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autotl import pipeline, sitting
-from autotl.errors import DataError, ResourceError, RunFolderError
+from autotl.errors import AutotlError, DataError, PluginError, ResourceError, RunFolderError
 from autotl.records import FileRef, ReportRecord, SplitRecord, to_json
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
@@ -141,6 +141,54 @@ def test_loaders_get_the_name_that_a_resumed_run_gives_them(
         with pytest.raises(KeyboardInterrupt):
             pipeline.resume(tmp_path / "run")
     assert set(got) == {str(tmp_path / "photos")}
+
+
+@pytest.mark.parametrize("command", ["fit", "inspect"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"backbone": "embeded"}, "Did you mean 'embedded'"),
+        ({"backbone": "embedded", "weights": "none.npz"}, "no weights file"),
+        ({"weights": "none.npz"}, "--backbone NAME"),
+    ],
+)
+def test_a_backbone_that_cannot_be_had_is_said_before_the_data_is_read(
+    command: str,
+    options: dict[str, Any],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("the data was read")
+
+    monkeypatch.setattr(sitting.loading, "load", read)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AutotlError) as caught:
+        getattr(pipeline, command)("digits", **options)
+    assert words in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_run_without_its_weights_file_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "prepared", stop)
+    monkeypatch.setattr(pipeline.Worker, "warm", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.npz").write_bytes(b"x")
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit("digits", backbone="embedded", weights="mine.npz", out="run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.resume(tmp_path / "run")
+    (tmp_path / "mine.npz").unlink()
+    with pytest.raises(PluginError, match=r"mine\.npz"):
+        pipeline.resume(tmp_path / "run")
 
 
 def test_workers_are_recycled(monkeypatch: pytest.MonkeyPatch) -> None:
