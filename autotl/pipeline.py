@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autotl import decide, evaluate, export, measure, report, search
-from autotl.activations import cache_folder
+from autotl.activations import cache_folder, holding
 from autotl.errors import RunFolderError
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
@@ -99,7 +99,7 @@ def resume(run: str | Path, *, data: Any = None, listener: Listener | None = Non
 def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: Listener) -> Fitted:
     cache, folder = cache_folder(), run.folder
     log = folder / "worker.log"
-    with Sitting(run, asked, plugins, listener) as at, _worker(log) as worker:
+    with holding(), Sitting(run, asked, plugins, listener) as at, _worker(log) as worker:
         worker.warm()
         tools: Options = {"worker": worker, "progress": listener.progress}
         places: Options = {"run_folder": folder, "folder": cache, "seed": asked.seed, **tools}
@@ -175,7 +175,7 @@ def inspect(
         disabled_plugins=disabled_plugins,
     )
     plugins, heard = _plugins(asked), listener or Silent()
-    with Sitting(None, asked, plugins, heard) as at, _worker(None) as worker:
+    with holding(), Sitting(None, asked, plugins, heard) as at, _worker(None) as worker:
         worker.warm()
         tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
         given = _given(asked.data, data)

@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autotl import pipeline, sitting
+from autotl.activations import store
 from autotl.errors import AutotlError, DataError, PluginError, ResourceError, RunFolderError
 from autotl.records import FileRef, ReportRecord, SplitRecord, to_json
 from autotl.request import Request, request
@@ -189,6 +191,28 @@ def test_a_resumed_run_without_its_weights_file_says_so(
     (tmp_path / "mine.npz").unlink()
     with pytest.raises(PluginError, match=r"mine\.npz"):
         pipeline.resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("command", ["fit", "inspect"])
+def test_what_was_held_in_the_store_is_let_go(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepared(at: Sitting, data: Any, cache: Path) -> None:
+        with store.arrays(cache, ["0" * 40], [(4,)], [np.uint8]):
+            pass
+        held.append(len(store._held))
+        raise KeyboardInterrupt
+
+    held: list[int] = []
+    before = dict(store._held)
+    monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path / "store"))
+    monkeypatch.setattr(pipeline, "prepared", prepared)
+    monkeypatch.setattr(pipeline.Worker, "warm", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(pipeline, command)("digits")
+    assert held == [len(before) + 1]
+    assert store._held == before
 
 
 def test_workers_are_recycled(monkeypatch: pytest.MonkeyPatch) -> None:
