@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import operator
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from autotl.errors import UsageError
 from autotl.records import METRICS, STRATEGIES, Budget, Metric, Strategy
@@ -35,30 +38,44 @@ class Request:
 
 def seconds(duration: str | float) -> float:
     """Seconds of a duration such as 90, "90s", "10m", "1h30m"; raises `UsageError`."""
-    if isinstance(duration, int | float):
-        parts = [(str(duration), "s")]
-    else:
-        text = duration.strip().lower()
-        parts = _DURATION.findall(text)
-        units = [unit for _, unit in parts]
-        clear = len(parts) == 1 or ("" not in units and len(set(units)) == len(units))
-        if not parts or not clear or _DURATION.sub("", text).strip():
-            raise UsageError(
-                f"'{duration}' is not a duration.", hint="Write it like 90s, 10m, 1h or 1h30m."
-            )
-    total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    total = _parsed(duration) if isinstance(duration, str) else _number(duration)
     if not 0 < total < float("inf"):
         raise UsageError(f"A budget must be more than nothing, not '{duration}'.")
     return total
 
 
-def budget_of(budget: str | float | None, trials: int | None) -> Budget:
+def _parsed(duration: str) -> float:
+    text = duration.strip().lower()
+    parts = _DURATION.findall(text)
+    units = [unit for _, unit in parts]
+    clear = len(parts) == 1 or ("" not in units and len(set(units)) == len(units))
+    if not parts or not clear or _DURATION.sub("", text).strip():
+        raise _no_duration(duration)
+    return sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+
+
+def _number(duration: float) -> float:
+    try:
+        return float(duration)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _no_duration(duration) from error
+
+
+def _no_duration(duration: object) -> UsageError:
+    return UsageError(
+        f"{duration!r} is not a duration.",
+        hint="Write it like 90s, 10m, 1h or 1h30m, or give seconds.",
+    )
+
+
+def budget_of(budget: str | float | None, trials: SupportsIndex | None) -> Budget:
     """The budget: both limits as given; ten minutes where neither is."""
-    if trials is not None and trials < 1:
-        raise UsageError(f"--trials must be at least 1, not {trials}.")
+    most = None if trials is None else _whole(trials, "trials")
+    if most is not None and most < 1:
+        raise UsageError(f"--trials must be at least 1, not {most}.")
     if budget is None:
-        return Budget(seconds=None if trials else DEFAULT_SECONDS, trials=trials)
-    return Budget(seconds=seconds(budget), trials=trials)
+        return Budget(seconds=None if most else DEFAULT_SECONDS, trials=most)
+    return Budget(seconds=seconds(budget), trials=most)
 
 
 def one_of(value: str, choices: Sequence[str], what: str) -> str:
@@ -75,29 +92,71 @@ def request(
     *,
     data: str | None,
     budget: str | float | None = None,
-    trials: int | None = None,
-    seed: int = 0,
+    trials: SupportsIndex | None = None,
+    seed: SupportsIndex = 0,
     strategy: str | None = None,
     backbone: str = "auto",
     loader: str | None = None,
     metric: str = "accuracy",
     tensorboard: bool = False,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     disabled_plugins: Sequence[str] = (),
 ) -> Request:
-    """The checked options; raises `UsageError` for values that cannot be meant."""
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed must be between 0 and {2**32 - 1}, not {seed}.")
+    """The checked options, in plain types that `run.json` can hold; raises `UsageError` for
+    values that cannot be meant.
+    """
+    start = _whole(seed, "seed")
+    if not 0 <= start < 2**32:
+        raise UsageError(f"--seed must be between 0 and {2**32 - 1}, not {start}.")
     chosen = None if strategy in (None, "auto") else one_of(str(strategy), STRATEGIES, "strategy")
     return Request(
-        data=data,
+        data=None if data is None else _text(data, "data"),
         budget=budget_of(budget, trials),
-        seed=seed,
+        seed=start,
         strategy=chosen,  # type: ignore[arg-type]
-        backbone=backbone,
-        loader=loader,
-        metric=one_of(metric, METRICS, "metric"),  # type: ignore[arg-type]
-        tensorboard=tensorboard,
-        weights=weights,
-        disabled_plugins=tuple(disabled_plugins),
+        backbone=_text(backbone, "backbone"),
+        loader=None if loader is None else _text(loader, "loader"),
+        metric=one_of(_text(metric, "metric"), METRICS, "metric"),  # type: ignore[arg-type]
+        tensorboard=_switch(tensorboard, "tensorboard"),
+        weights=None if weights is None else _path(weights, "weights"),
+        disabled_plugins=_names(disabled_plugins, "disabled_plugins"),
     )
+
+
+def _whole(value: SupportsIndex, option: str) -> int:
+    try:
+        return int(operator.index(value))
+    except TypeError as error:
+        raise UsageError(f"{option} must be a whole number, not {value!r}.") from error
+
+
+def _text(value: object, option: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{option} must be text, not {value!r}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{option} is {value!r}, which is not UTF-8, so that run.json cannot hold it.",
+            hint="Rename the file or folder.",
+        ) from error
+    return str(value)
+
+
+def _path(value: object, option: str) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{option} must be a path, not {value!r}.")
+    return _text(os.fspath(value), option)
+
+
+def _switch(value: object, option: str) -> bool:
+    if value not in (True, False):
+        raise UsageError(f"{option} must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def _names(values: object, option: str) -> tuple[str, ...]:
+    given = [values] if isinstance(values, str) else values
+    if not isinstance(given, Iterable):
+        raise UsageError(f"{option} must be names, not {values!r}.")
+    return tuple(_text(value, option) for value in given)

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +62,61 @@ def test_values_that_cannot_be_meant(options: dict[str, object], words: str) -> 
     with pytest.raises(UsageError) as caught:
         request(data="x", **options)  # type: ignore[arg-type]
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": "7"},
+        {"seed": 1.0},
+        {"seed": None},
+        {"trials": 2.5},
+        {"trials": "3"},
+        {"budget": timedelta(minutes=5)},
+        {"budget": 10**400},
+        {"budget": [600]},
+        {"weights": 3},
+        {"backbone": Path("MobileNetV2")},
+        {"backbone": None},
+        {"loader": 3},
+        {"metric": None},
+        {"strategy": 1},
+        {"tensorboard": "no"},
+        {"disabled_plugins": 3},
+        {"disabled_plugins": [3]},
+        {"data": os.fsdecode(b"caf\xe9")},
+        {"weights": os.fsdecode(b"caf\xe9.h5")},
+    ],
+)
+def test_values_that_run_json_cannot_hold_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        request(**{"data": "x", **options})
+    str(caught.value).encode()
+
+
+def test_values_of_other_types_that_mean_the_same_become_plain() -> None:
+    asked = request(
+        data=np.str_("photos"),
+        budget=np.float32(90),
+        trials=np.int64(2),
+        seed=np.uint8(7),
+        weights=Path("w.h5"),
+        backbone=np.str_("embedded"),
+        tensorboard=np.True_,  # type: ignore[arg-type]
+        disabled_plugins="odd",
+    )
+    plain = request(
+        data="photos",
+        budget=90,
+        trials=2,
+        seed=7,
+        weights="w.h5",
+        backbone="embedded",
+        tensorboard=True,
+        disabled_plugins=["odd"],
+    )
+    assert to_json(asked) == to_json(plain)
+    assert from_json(Request, to_json(asked)) == asked
 
 
 def test_names_are_matched_without_regard_to_case() -> None:
