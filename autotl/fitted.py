@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autotl.errors import RunFolderError
 from autotl.records import Decision, LoadRecord, LocatedBackbone, Measurements, SplitRecord, to_json
+from autotl.report import predicted
 
 if TYPE_CHECKING:
     import keras
@@ -78,5 +79,5 @@ class Inspection:
             "split": to_json(self.split),
             "backbone": to_json(self.located),
             "measurements": to_json(self.measurements),
-            "decision": to_json(self.decision),
+            "decision": {**to_json(self.decision), "predicted": predicted(self.decision)},
         }

@@ -1,6 +1,6 @@
 """Records in, documents out: `report.json`, `MODEL_CARD.md` and the terminal's summary."""
 
-from autotl.report.document import document
+from autotl.report.document import document, predicted
 from autotl.report.writing import write
 
-__all__ = ["document", "write"]
+__all__ = ["document", "predicted", "write"]

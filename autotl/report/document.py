@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from autotl.records import (
+    STRATEGIES,
     Decision,
     Evaluation,
     Export,
@@ -109,10 +110,16 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "margin": decision.margin,
         "race": decision.race,
         "reasons": list(decision.reasons),
-        "predicted": to_json(decision.predicted),
+        "predicted": predicted(decision),
         "coefficients": decision.coefficients,
         "provisional": decision.provisional,
     }
+
+
+def predicted(decision: Decision) -> dict[str, Any]:
+    """What is predicted for each of the four strategies, None for an impossible one."""
+    found = decision.predicted
+    return {name: to_json(found[name]) if name in found else None for name in STRATEGIES}
 
 
 def _search(search: SearchRecord, trials: tuple[Trial, ...]) -> dict[str, Any]:
