@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import SupportsIndex
 
 from autotl.errors import UsageError
@@ -144,9 +145,14 @@ def _text(value: object, option: str) -> str:
 
 
 def _path(value: object, option: str) -> str:
+    """The absolute path: a run may be resumed from another folder."""
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{option} must be a path, not {value!r}.")
-    return _text(os.fspath(value), option)
+    path = Path(_text(os.fspath(value), option))
+    try:
+        return str(path.expanduser().absolute())
+    except RuntimeError as error:
+        raise UsageError(f"{option} is {str(path)!r}: {error}") from error
 
 
 def _switch(value: object, option: str) -> bool:

@@ -76,6 +76,7 @@ def test_values_that_cannot_be_meant(options: dict[str, object], words: str) -> 
         {"budget": 10**400},
         {"budget": [600]},
         {"weights": 3},
+        {"weights": "~nobody-of-this-name/w.h5"},
         {"backbone": Path("MobileNetV2")},
         {"backbone": None},
         {"loader": 3},
@@ -117,6 +118,15 @@ def test_values_of_other_types_that_mean_the_same_become_plain() -> None:
     )
     assert to_json(asked) == to_json(plain)
     assert from_json(Request, to_json(asked)) == asked
+
+
+def test_a_weights_file_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for weights in ("w.h5", Path("w.h5"), "~/w.h5", tmp_path / "w.h5"):
+        assert request(data="x", weights=weights).weights == str(tmp_path / "w.h5")
 
 
 def test_names_are_matched_without_regard_to_case() -> None:
