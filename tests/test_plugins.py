@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import http.server
 import logging
 import os
 import re
 import subprocess
 import sys
 import textwrap
+import threading
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -545,6 +547,53 @@ def test_a_download_goes_to_the_keras_cache(models, monkeypatch):
     monkeypatch.setattr(pooch, "retrieve", fetch)
     there = offer(weighted(url="https://example.invalid/tiny.h5", sha256=SHA_OF_ABC))
     assert room.choose_backbone(there, "tiny").weights == models / "tiny.h5"
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    content = b"w" * 300_500
+    said = True
+
+    def do_GET(self):
+        self.send_response(200)
+        if self.said:
+            self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_):
+        return None
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_download_says_how_far_it_is(models, monkeypatch, said):
+    monkeypatch.setattr(_Server, "said", said)
+    monkeypatch.setenv("NO_PROXY", "*")
+    told = []
+    with http.server.HTTPServer(("127.0.0.1", 0), _Server) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        there = offer(weighted(url=f"http://127.0.0.1:{server.server_port}/tiny.h5"))
+        found = room.locate_backbone(
+            there, "tiny", median_side=64, progress=lambda *now: told.append(now)
+        )
+    assert Path(found.weights).read_bytes() == _Server.content
+    assert {what for what, _, _ in told} == {"downloading Tiny, kB"}
+    assert 3 <= len(told) <= 8
+    done = [now for _, now, _ in told]
+    assert done == sorted(done)
+    assert 300 <= done[-1] <= 301
+    assert {total for _, _, total in told} == {300} or not said
+
+
+def test_only_http_is_asked_how_far_it_is(models, monkeypatch):
+    import pooch
+
+    def fetch(url, *, known_hash, fname, path, progressbar):
+        assert progressbar is False
+        (Path(path) / fname).write_bytes(b"abc")
+
+    monkeypatch.setattr(pooch, "retrieve", fetch)
+    there = offer(weighted(url="ftp://example.invalid/tiny.h5"))
+    assert room.choose_backbone(there, "tiny", progress=lambda *now: None).sha256 == SHA_OF_ABC
 
 
 def test_auto_takes_the_largest_whose_weights_are_whole_and_here(models, caplog):

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from autotl.records import InputSizes, LocatedBackbone, Strategy, Weights
 AUTO = "auto"
 ENLARGEMENT = 1.25
 """An input that is somewhat larger than the image loses nothing of it to the first strides."""
+
+Progress = Callable[[str, int, int], None] | None
+_TOLD_EVERY = 65_536
+"""Bytes of a download from one word of progress to the next."""
 
 _log = logging.getLogger("autotl")
 
@@ -39,6 +44,7 @@ def locate_backbone(
     weights_file: Path | None = None,
     strategy: Strategy | None = None,
     download: bool = True,
+    progress: Progress = None,
 ) -> LocatedBackbone:
     """The backbone that `name` means, its weights and its input size for such images.
 
@@ -51,6 +57,7 @@ def locate_backbone(
         weights_file=weights_file,
         download=download,
         need_weights=strategy != "scratch",
+        progress=progress,
     )
     sizes = candidate.offered.backbone.input_sizes
     return located(candidate, choose_input_size(sizes, median_side))
@@ -63,10 +70,12 @@ def choose_backbone(
     weights_file: Path | None = None,
     download: bool = True,
     need_weights: bool = True,
+    progress: Progress = None,
 ) -> Candidate:
     """The backbone that `name` means ("auto": see `auto`) with its weights.
 
     A backbone that was named may be downloaded where `download` allows it; "auto" never is.
+    `progress` is told of a download.
     With `need_weights` False (for `scratch`) weights are taken where they are here, and not
     asked for where not. Raises `PluginError` that says what is missing and what can be used.
     """
@@ -82,7 +91,10 @@ def choose_backbone(
         return Candidate(offered=offered, weights=None, sha256=None)
     try:
         path, digest = locate(
-            offered, weights_file=weights_file, allow_download=download and need_weights
+            offered,
+            weights_file=weights_file,
+            allow_download=download and need_weights,
+            progress=progress,
         )
     except PluginError as error:
         if weights_file is not None:
@@ -150,7 +162,11 @@ def here(offered: OfferedBackbone) -> Path | None:
 
 
 def locate(
-    offered: OfferedBackbone, *, weights_file: Path | None = None, allow_download: bool = False
+    offered: OfferedBackbone,
+    *,
+    weights_file: Path | None = None,
+    allow_download: bool = False,
+    progress: Progress = None,
 ) -> tuple[Path | None, str | None]:
     """The weights file and its SHA-256; (None, None) where there is none on this machine.
 
@@ -167,7 +183,7 @@ def locate(
             return path, _checked(path, weights, offered)
     for weights, path in zip(offered.backbone.weights, _places(offered), strict=True):
         if allow_download and weights.url is not None:
-            _download(weights, path, offered)
+            _download(weights, path, offered, progress)
             return path, _checked(path, weights, offered)
     return None, None
 
@@ -250,15 +266,46 @@ def _checked(path: Path, weights: Weights, offered: OfferedBackbone) -> str:
     return found
 
 
-def _download(weights: Weights, path: Path, offered: OfferedBackbone) -> None:
+class _Told:
+    """The progress bar of a download, as pooch drives it: passed on in kB of 1,000 bytes."""
+
+    def __init__(self, name: str, progress: Callable[[str, int, int], None]) -> None:
+        self.total = 0
+        self._what = f"downloading {name}, kB"
+        self._progress = progress
+        self._done = self._last = 0
+
+    def update(self, size: int) -> None:
+        """So many bytes more."""
+        self._done += size
+        if self._done - self._last >= _TOLD_EVERY:
+            self._tell()
+
+    def reset(self) -> None:
+        """Nothing: pooch counts all bytes once more at the end, and `_tell` cuts that off."""
+
+    def close(self) -> None:
+        """The end of the download."""
+        self._tell()
+
+    def _tell(self) -> None:
+        self._last = self._done
+        total = self.total or self._done
+        self._progress(self._what, min(self._done, total) // 1000, total // 1000)
+
+
+def _download(weights: Weights, path: Path, offered: OfferedBackbone, progress: Progress) -> None:
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
     _log.info("downloading %s", weights.url)
     known = None if weights.sha256 is None else f"sha256:{weights.sha256}"
+    # pooch's downloaders for other protocols take no progress bar but tqdm's
+    over_http = str(weights.url).startswith("http")
+    bar = _Told(offered.backbone.name, progress) if progress and over_http else False
     try:
         pooch.retrieve(
-            weights.url, known_hash=known, fname=path.name, path=path.parent, progressbar=False
+            weights.url, known_hash=known, fname=path.name, path=path.parent, progressbar=bar
         )
     except Exception as error:
         raise PluginError(
