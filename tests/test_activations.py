@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from autotl import activations, pixels
-from autotl.activations import passes, store
+from autotl.activations import identity, passes, store
 from autotl.errors import DataError, DiskError, ResourceError, UnreadableError, UsageError
 
 HERE = Path(__file__).parent
@@ -394,6 +395,53 @@ def test_keys_differ_where_numbers_may(folder: Path, tiny: Any) -> None:
     ]
     found = [ensure(folder, **({"located": tiny} | changes))[0] for changes in given]
     assert len(set(found)) == len(given)
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A backbone whose build module is a file to be changed, and a pass without keras."""
+    import tiny_backbone
+
+    (tmp_path / "written_network.py").write_text("import keras\nrelu = keras.layers.ReLU\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(
+        passes, "_forward", lambda *_: lambda x: [x[:, :2, :2], x.mean(axis=(1, 2))]
+    )
+    located = tiny_backbone.located()
+    backbone = dataclasses.replace(located.backbone, build="written_network:build")
+    return dataclasses.replace(located, backbone=backbone)
+
+
+def test_a_mended_network_is_computed_anew(folder: Path, tmp_path: Path, written: Any) -> None:
+    first = ensure(folder, written)
+    assert ensure(folder, written) == first
+    (tmp_path / "written_network.py").write_text("import keras\nrelu = keras.layers.ReLU(6)\n")
+    assert not set(ensure(folder, written)) & set(first)
+
+
+@pytest.mark.parametrize("raised", ["keras", "tensorflow", "tests"])
+def test_other_versions_compute_anew(
+    folder: Path, written: Any, raised: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity.metadata, "version", lambda name: "1")
+    first = ensure(folder, written)
+    monkeypatch.setattr(identity.metadata, "version", lambda name: "12"[name == raised])
+    assert not set(ensure(folder, written)) & set(first)
+
+
+@pytest.mark.parametrize("build", ["no_such_module:build", "no_such.module:build", "sys:build"])
+def test_a_network_without_source_is_known_by_its_version(written: Any, build: str) -> None:
+    backbone = dataclasses.replace(written.backbone, build=build)
+    hidden = dataclasses.replace(written, backbone=backbone, distribution="autotl")
+    known = identity.identity(hidden, True, 0)
+    assert known[-2:-1] == [None]
+    assert known[-1][0] == metadata.version("autotl")
+    assert store.key_of(known)
+
+
+def test_the_network_s_source_is_read_and_not_run(written: Any) -> None:
+    assert identity.identity(written, True, 0)[-2] is not None
+    assert "written_network" not in sys.modules
 
 
 def test_random_weights_follow_the_seed(folder: Path, tiny: Any) -> None:

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.activations import store
+from autotl.activations.identity import identity
 from autotl.errors import InternalError, ResourceError
-from autotl.records import LocatedBackbone, to_json
+from autotl.records import LocatedBackbone
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +30,7 @@ Wants = Sequence[tuple[int, bool]]
 Engine = Literal["auto", "keras", "onnxruntime"]
 Forward = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
-VERSION = 1
+VERSION = 2
 BATCH = 32
 WORTH = 1500 * 160 * 160
 """Pixels (images × side²) from which onnxruntime's gain exceeds the conversion's seconds."""
@@ -67,7 +68,7 @@ def ensure(
     `InternalError` where the engines disagree.
     """
     chosen = _engine(engine, count, located.input_size)
-    about = _identity(located, pretrained, seed)
+    about = identity(located, pretrained, seed)
     keys = [store.key_of("stage", VERSION, key, count, about, chosen, *want) for want in wants]
     found = [store.find(folder, k) for k in keys]
     missing = [i for i, path in enumerate(found) if path is None]
@@ -94,16 +95,6 @@ def _engine(engine: Engine, count: int, side: int) -> Engine:
     if engine != "auto":
         return engine
     return "onnxruntime" if count * side * side >= WORTH else "keras"
-
-
-def _identity(located: LocatedBackbone, pretrained: bool, seed: int) -> list[Any]:
-    weights = located.weights_sha256 if pretrained else ["random", seed]
-    return [
-        weights,
-        located.backbone.build,
-        list(located.backbone.stages),
-        to_json(located.preprocessing),
-    ]
 
 
 def _built(
