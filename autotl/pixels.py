@@ -59,23 +59,20 @@ def decode(content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if isinstance(content, np.ndarray):
         return _rgb(_from_array(content))
-    if len(content) == 0:
-        raise UnreadableError("The file is empty (0 bytes).")
-    try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            _check_size(image.width, image.height)
-            image.load()
-            return _rgb(_upright(image))
-    except UnreadableError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableError(f"The image has more than {MAX_PIXELS:,} pixels.") from error
-    except UnidentifiedImageError as error:
-        raise UnreadableError("The content is no image of a known format.") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's decoders raise a dozen different types on bad content
-        raise UnreadableError(f"The image cannot be decoded: {error}.") from error
+    with _opened(content) as image:
+        image.load()
+        return _rgb(_upright(image))
+
+
+def shorter_side(content: bytes | NDArray[np.uint8]) -> int:
+    """The shorter side in pixels of what `decode` gives, from the header alone.
+
+    Raises `UnreadableError` where there is none; a torn image may have one.
+    """
+    if isinstance(content, np.ndarray):
+        return int(min(content.shape[:2]))
+    with _opened(content) as image:
+        return min(image.size)
 
 
 def resize(
@@ -111,6 +108,27 @@ def pillow_warnings_ignored() -> Iterator[None]:
 def printable(name: str) -> str:
     """A file's name as text that can be written anywhere: bytes that are no UTF-8 are escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    """The image with its header read; what goes wrong inside becomes an `UnreadableError`."""
+    if len(content) == 0:
+        raise UnreadableError("The file is empty (0 bytes).")
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            _check_size(image.width, image.height)
+            yield image
+    except UnreadableError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableError(f"The image has more than {MAX_PIXELS:,} pixels.") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableError("The content is no image of a known format.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise a dozen different types on bad content
+        raise UnreadableError(f"The image cannot be decoded: {error}.") from error
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import pytest
 
 from autotl.builtin import arrays, digits, image_folders
 from autotl.errors import DataError, PluginError, RunFolderError, UsageError
-from autotl.loading import Loaded, load
+from autotl.loading import Loaded, load, median_side
 from autotl.records import Dataset, Loader, LoadRecord, from_json, to_json
 from tests.images import arrays as some_arrays
 from tests.images import encoded, pattern, write_class_folders, write_split_folders
@@ -144,6 +144,18 @@ def test_the_median_side_is_blind_to_a_given_test_split() -> None:
     assert load_own(dataset_of(pictures, [0, 1] * 5)).record.median_side == 90
 
 
+def test_the_median_side_can_be_of_some_rows_only() -> None:
+    sizes = [12, 14, 16, 12, 90, 90, 90, 90, 90, 90]
+    contents: list[Any] = [
+        encoded(pattern(row % 2, row, size=(s + 5, s))) for row, s in enumerate(sizes)
+    ]
+    contents[4] = np.zeros((90, 100), np.uint8)
+    loaded = load_own(dataset_of(contents, [0, 1] * 5))
+    assert loaded.sides == tuple(sizes)
+    assert median_side(loaded, (0, 1, 2)) == 14
+    assert median_side(loaded, (3, 4, 5, 6)) == 90
+
+
 def test_faults_of_a_plugins_read_set_one_example_aside() -> None:
     contents: list[Any] = [picture(row) for row in range(60)]
     contents[7], contents[9], contents[11] = KeyError("x"), PermissionError(13, "denied"), "text"
@@ -201,6 +213,7 @@ def test_a_later_start_decodes_nothing_and_gives_the_same(
     second = load(str(tmp_path), LOADERS, known=first.record)
     assert second.record == first.record
     assert (second.hashes, second.dataset.ids) == (first.hashes, first.dataset.ids)
+    assert second.sides == first.sides == (32,) * len(first.hashes)
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "content", "rename", "class"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from autotl.errors import UnreadableError
-from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored, resize
+from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored, resize, shorter_side
 from tests.images import encoded, pattern
 
 PICTURE = pattern(1, 0, size=(12, 8))
@@ -199,3 +199,23 @@ def test_resize_always_gives_the_size(width: int, height: int, size: int) -> Non
         out = resize(image, size, policy)
         assert out.shape == (size, size, 3)
         assert (out == 77).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".bmp", ".gif", ".tif"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_shorter_side_is_that_of_the_decoded_image(suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(pattern(1, 0, size=(40, 24)), suffix, exif=exif)
+    assert shorter_side(content) == min(decode(content).shape[:2]) == 24
+
+
+def test_the_shorter_side_of_pixels_is_that_of_their_shape() -> None:
+    assert shorter_side(np.zeros((9, 4), np.uint8)) == 4
+    assert shorter_side(np.zeros((7, 9, 3), np.uint8)) == 7
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_has_no_side(content: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        shorter_side(content)

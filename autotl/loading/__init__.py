@@ -6,6 +6,6 @@ Examples that cannot be read are set aside; where they are more than 5 % of all
 
 from __future__ import annotations
 
-from autotl.loading.loaded import UNREADABLE_SHARE, Loaded, load
+from autotl.loading.loaded import UNREADABLE_SHARE, Loaded, load, median_side
 
-__all__ = ["UNREADABLE_SHARE", "Loaded", "load"]
+__all__ = ["UNREADABLE_SHARE", "Loaded", "load", "median_side"]

@@ -24,10 +24,13 @@ UNREADABLE_SHARE = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """The dataset without the set-aside rows, SHA-256 in hex of each row's content, the record."""
+    """The dataset without the set-aside rows, the record, and of each row SHA-256 in hex of its
+    content and its shorter side in pixels.
+    """
 
     dataset: Dataset
     hashes: tuple[str, ...]
+    sides: tuple[int, ...]
     record: LoadRecord
 
 
@@ -62,6 +65,7 @@ def load(
     usable, remarks = _used_classes(_subset(dataset, kept))
     checks.learnable(usable)
     hashes = tuple(readings[row].hash for row in kept)
+    sides = tuple(readings[row].side for row in kept)
     sizes = Counter(usable.labels)
     record = LoadRecord(
         fingerprint=fingerprint(usable, hashes),
@@ -71,12 +75,17 @@ def load(
         examples=len(usable.ids),
         classes=usable.classes,
         per_class=tuple(sizes[label] for label in range(len(usable.classes))),
-        median_side=_median_side(usable, [readings[row].side for row in kept]),
+        median_side=_median_side(usable, sides),
         set_aside=set_aside,
         warnings=_warnings(dataset, chosen, remarks, checks.conflicts(usable, hashes)),
         seconds=time.perf_counter() - began,
     )
-    return Loaded(dataset=usable, hashes=hashes, record=record)
+    return Loaded(dataset=usable, hashes=hashes, sides=sides, record=record)
+
+
+def median_side(loaded: Loaded, rows: Sequence[int]) -> int:
+    """The median shorter side in pixels of these rows, the same at every start."""
+    return int(np.median([loaded.sides[row] for row in rows]))
 
 
 def fingerprint(dataset: Dataset, hashes: Sequence[str]) -> str:
@@ -198,7 +207,8 @@ def _again(dataset: Dataset, known: LoadRecord, progress: Progress | None) -> Lo
             details=tuple(_changes(usable, known, readings)),
             hint="Bring the data back as it was, or begin a new run.",
         )
-    return Loaded(dataset=usable, hashes=hashes, record=known)
+    sides = tuple(reading.side for reading in readings)
+    return Loaded(dataset=usable, hashes=hashes, sides=sides, record=known)
 
 
 def _changes(dataset: Dataset, known: LoadRecord, readings: Sequence[Reading]) -> list[str]:

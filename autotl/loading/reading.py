@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autotl.errors import UnreadableError
-from autotl.pixels import decode, pillow_warnings_ignored
+from autotl.pixels import decode, pillow_warnings_ignored, shorter_side
 from autotl.records import Dataset
 
 Progress = Callable[[str, int, int], None]
@@ -22,8 +22,8 @@ _MOST_THREADS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One example: SHA-256 in hex of its content, its shorter side in pixels (0 where it was not
-    decoded), and why it cannot be used, if so.
+    """One example: SHA-256 in hex of its content, its shorter side in pixels (0 where that is
+    not known), and why it cannot be used, if so.
     """
 
     hash: str
@@ -43,7 +43,10 @@ def content_hash(content: Any) -> str:
 def read_all(
     dataset: Dataset, rows: Sequence[int], *, decoding: bool, progress: Progress | None
 ) -> list[Reading]:
-    """The readings of these rows, in order. No more than a few images are in memory at a time."""
+    """The readings of these rows, in order. No more than a few images are in memory at a time.
+
+    Without `decoding` a torn image may pass: its header is all that is looked at.
+    """
     tasks = [rows[start : start + _ROWS_A_TASK] for start in range(0, len(rows), _ROWS_A_TASK)]
     readings: list[Reading] = []
     for some in _in_threads(lambda task: [_read(dataset, row, decoding) for row in task], tasks):
@@ -69,7 +72,9 @@ def _read(dataset: Dataset, row: int, decoding: bool) -> Reading:
     try:
         content = dataset.read(row)
         digest = content_hash(content)
-        side = min(decode(content).shape[:2]) if decoding else 0
+        if decoding:
+            decode(content)
+        side = shorter_side(content)
     except UnreadableError as error:
         return Reading(hash=digest, side=0, fault=error.message)
     except OSError as error:
