@@ -26,7 +26,15 @@ from autotl.records import (
 )
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
-from autotl.sitting import Listener, Silent, Sitting, prepared, run_records, same_files
+from autotl.sitting import (
+    Listener,
+    Silent,
+    Sitting,
+    finished,
+    prepared,
+    run_records,
+    same_files,
+)
 from autotl.train import default
 from autotl.worker import Worker, memory_ceiling
 
@@ -80,12 +88,14 @@ def fit(
 
 
 def resume(run: str | Path, *, data: Any = None, listener: Listener | None = None) -> Fitted:
-    """Go on with an interrupted run; a finished one is returned as it is.
+    """Go on with an interrupted run; a finished one is returned once its files are checked.
 
     `data` is needed only where the run was started with arrays. Data or weights that changed are
     refused (`RunFolderError`), and what changed is named.
     """
     with reopen(Path(run)) as reopened:
+        if finished(reopened):
+            return load(reopened.folder)
         asked = reopened.asked(Request)
         if asked.data is None and data is None:
             raise RunFolderError(

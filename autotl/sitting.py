@@ -22,10 +22,12 @@ from autotl.records import (
     Decision,
     Evaluation,
     Export,
+    FileRef,
     Ledger,
     LoadRecord,
     LocatedBackbone,
     Measurements,
+    ReportRecord,
     RunRecords,
     SearchRecord,
     Split,
@@ -277,6 +279,18 @@ def same_files(run: Run, *names: str) -> Callable[[Any], None]:
             run.check(getattr(record, name))
 
     return verify
+
+
+def finished(run: Run) -> bool:
+    """Whether all is done; raises `RunFolderError` where a file is not what the run wrote."""
+    report = run.recorded("report", ReportRecord)
+    if report is None:
+        return False
+    for record in (run.recorded("evaluate", Evaluation), run.recorded("export", Export), report):
+        files = (value for value in vars(record).values() if isinstance(value, FileRef))
+        for file in files:
+            run.check(file)
+    return True
 
 
 def _changed(run: Run, plugins: Plugins) -> list[str]:

@@ -9,14 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+import autotl
 from autotl import pipeline, sitting
 from autotl.activations import store
 from autotl.errors import AutotlError, DataError, PluginError, ResourceError, RunFolderError
-from autotl.records import FileRef, ReportRecord, SplitRecord, to_json
+from autotl.records import (
+    Evaluation,
+    Export,
+    FileRef,
+    Interval,
+    Parity,
+    ReportRecord,
+    SplitRecord,
+    to_json,
+)
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
 from autotl.run import journal as run_journal
 from autotl.sitting import Silent, Sitting, run_records, same_files
+
+FILES = ("model.keras", "test.npy", "model.onnx", "report.json", "MODEL_CARD.md")
 
 
 class NoPlugins:
@@ -213,6 +225,54 @@ def test_what_was_held_in_the_store_is_let_go(
         getattr(pipeline, command)("digits")
     assert held == [len(before) + 1]
     assert store._held == before
+
+
+def _finished(folder: Path, asked: Request) -> None:
+    """A run folder as the last step leaves it; every figure is 1."""
+    one = Interval(value=1, low=1, high=1)
+    same = {"top1_agreement": 1, "tolerance": 1, "optimised_difference": 1}
+    parity = Parity(examples=1, explained=1, median_difference=1, largest_difference=1, **same)
+    with open_run(folder, to_json(asked), name="digits") as run:
+        refs: dict[str, FileRef] = {}
+        for name in FILES:
+            (run.folder / name).write_text("{}")
+            refs[name] = run.file(run.folder / name)
+        figures = Evaluation(
+            **dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "majority"), one),
+            **dict.fromkeys(("log_loss", "calibration_error", "temperature"), 1.0),
+            calibration_error_before=1,
+            examples=1,
+            per_class=(),
+            confusion=(),
+            linear_probe=None,
+            model=refs["model.keras"],
+            predictions=refs["test.npy"],
+        )
+        exported = Export(model=refs["model.onnx"], opset=18, parity=parity, checks=())
+        written = ReportRecord(report=refs["report.json"], card=refs["MODEL_CARD.md"])
+        run.once("evaluate", Evaluation, lambda: figures)
+        run.once("export", Export, lambda: exported)
+        run.once("report", ReportRecord, lambda: written)
+
+
+def test_a_finished_run_is_returned_without_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        raise AssertionError("there is nothing left to do")
+
+    monkeypatch.setattr(pipeline, "discover", work)
+    monkeypatch.setattr(pipeline, "_worker", work)
+    _finished(tmp_path / "run", request(data=None))
+    assert pipeline.resume(tmp_path / "run") == autotl.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_finished_run_whose_files_changed_is_refused(name: str, tmp_path: Path) -> None:
+    _finished(tmp_path / "run", request(data="digits"))
+    (tmp_path / "run" / name).write_text("else")
+    with pytest.raises(RunFolderError, match=name):
+        pipeline.resume(tmp_path / "run")
 
 
 def test_workers_are_recycled(monkeypatch: pytest.MonkeyPatch) -> None:
