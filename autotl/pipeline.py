@@ -31,6 +31,7 @@ from autotl.sitting import (
     Silent,
     Sitting,
     finished,
+    limit,
     prepared,
     run_records,
     same_files,
@@ -87,13 +88,23 @@ def fit(
         return _steps(run, asked, _given(asked.data, data), plugins, listener or Silent())
 
 
-def resume(run: str | Path, *, data: Any = None, listener: Listener | None = None) -> Fitted:
+def resume(
+    run: str | Path,
+    *,
+    data: Any = None,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    listener: Listener | None = None,
+) -> Fitted:
     """Go on with an interrupted run; a finished one is returned once its files are checked.
 
-    `data` is needed only where the run was started with arrays. Data or weights that changed are
-    refused (`RunFolderError`), and what changed is named.
+    `data` is needed only where the run was started with arrays. `budget` and `trials` are new
+    limits of the whole run, what it spent and tried so far included; the run keeps them. Data or
+    weights that changed are refused (`RunFolderError`), and what changed is named.
     """
     with reopen(Path(run)) as reopened:
+        if budget is not None or trials is not None:
+            limit(reopened, budget, trials)
         if finished(reopened):
             return load(reopened.folder)
         asked = reopened.asked(Request)

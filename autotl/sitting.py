@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,10 +16,11 @@ from typing import Any, Protocol, Self, TypeVar
 
 from autotl import loading, records
 from autotl.activations import store_pixels
-from autotl.errors import ResourceError, RunFolderError
+from autotl.errors import DiskError, ResourceError, RunFolderError, UsageError
 from autotl.files import sha256
 from autotl.plugins import Plugins, locate_backbone
 from autotl.records import (
+    Budget,
     Decision,
     Evaluation,
     Export,
@@ -35,7 +37,7 @@ from autotl.records import (
     StoredPixels,
     Trial,
 )
-from autotl.request import Request
+from autotl.request import Request, budget_of
 from autotl.run import Run, versions
 from autotl.split import split
 
@@ -112,6 +114,8 @@ class Sitting:
     ) -> None:
         if isinstance(error, KeyboardInterrupt) and self.run is not None:
             error.run_folder = self.run.folder  # type: ignore[attr-defined]
+        elif isinstance(error, ResourceError) and self.run is not None and self.run.kept():
+            error.hint = _way_on(self.run, self.asked, error)
 
     def once(
         self,
@@ -178,6 +182,18 @@ class Sitting:
             "seed": self.asked.seed,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
+
+
+def _way_on(run: Run, asked: Request, error: ResourceError) -> str:
+    """The error's hint, by a step that knows no run folder, with the command that goes on."""
+    command = f"autotl resume {run.folder}"
+    if isinstance(error, DiskError):
+        return f"{error.hint} Then: {command}"
+    if "--budget" not in error.hint:
+        return error.hint
+    spent = run.seconds_spent()
+    minutes = math.ceil((spent + (asked.budget.seconds or 0.0)) / 60)
+    return f"{spent:.0f} s are spent. Give it more in all: {command} --budget {minutes}m"
 
 
 class _Trials:
@@ -291,6 +307,37 @@ def finished(run: Run) -> bool:
         for file in files:
             run.check(file)
     return True
+
+
+def limit(run: Run, budget: str | float | None, trials: int | None) -> None:
+    """Put new limits, in all and as in `fit`, in place of the run's; what is None stays.
+
+    Raises `UsageError` where they cannot be meant or what was tried so far contradicts them.
+    """
+    known, ended = run.asked(Request).budget, run.trials()
+    given = budget_of(budget, trials)
+    if run.recorded("search", SearchRecord) is not None:
+        raise UsageError(
+            f"The search is over in {run.folder}: a budget would change nothing.",
+            hint="Leave out --budget and --trials.",
+        )
+    if trials is not None and trials < len(ended):
+        raise UsageError(
+            f"{len(ended)} trials have ended, so --trials must be at least {len(ended)}."
+        )
+    proposed = any(trial.origin == "proposal" for trial in ended)
+    # under a clock scores steer no proposal, so the journal's would not be proposed again
+    if budget is not None and known.seconds is None and proposed:
+        raise UsageError(
+            "The run was started without a time limit, and its trials were proposed accordingly.",
+            hint=f"Limit it by --trials, {len(ended)} or more.",
+        )
+    run.set_budget(
+        Budget(
+            seconds=known.seconds if budget is None else given.seconds,
+            trials=known.trials if trials is None else given.trials,
+        )
+    )
 
 
 def _changed(run: Run, plugins: Plugins) -> list[str]:

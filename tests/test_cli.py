@@ -214,6 +214,20 @@ def test_interrupted_says_how_to_resume(
     assert "autotl resume runs/one" in capsys.readouterr().err
 
 
+def test_resume_takes_a_new_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    import autotl.pipeline
+
+    def resumed(run: str, **options: object) -> None:
+        given.append((run, options["budget"], options["trials"]))
+        raise KeyboardInterrupt
+
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(autotl.pipeline, "resume", resumed)
+    assert run(["resume", "runs/one"]) == 130
+    assert run(["resume", "runs/one", "--budget", "20m", "--trials", "5"]) == 130
+    assert given == [("runs/one", None, None), ("runs/one", "20m", 5)]
+
+
 def test_backbones_and_plugins_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backbones", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

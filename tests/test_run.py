@@ -314,7 +314,7 @@ def test_a_full_disk_during_a_step_is_said(out):
 
     with make(out) as run, pytest.raises(DiskError, match="full") as caught:
         run.once("load", Note, fill)
-    assert "resume" in caught.value.hint
+    assert "Free" in caught.value.hint
 
 
 # ---- seconds ----
@@ -612,6 +612,22 @@ def test_files_outside_the_folder_are_refused(out, tmp_path):
             run.file(tmp_path / "secret")
         with pytest.raises(RunFolderError, match="outside"):
             run.check(FileRef(path="../secret", sha256="0" * 64, size=1))
+
+
+# ---- a budget given later ----
+
+
+def test_a_budget_given_later_is_kept_in_the_journal(out):
+    first, later = (records.Budget(seconds=s, trials=None) for s in (90.0, 600.0))
+    with make(out, data="flowers", budget=records.to_json(first)) as run:
+        before = (out / "run.json").read_bytes()
+    with reopen(out) as run:
+        run.set_budget(later)
+        assert run.request["budget"] == {"seconds": 600.0, "trials": None}
+    assert (out / "run.json").read_bytes() == before
+    with reopen(out, read_only=True) as run:
+        assert run.request == {"data": "flowers", "budget": {"seconds": 600.0, "trials": None}}
+    assert [line["kind"] for line in lines(out)] == ["sitting", "sitting", "budget"]
 
 
 # ---- a run that came to nothing ----

@@ -12,15 +12,27 @@ import pytest
 import autotl
 from autotl import pipeline, sitting
 from autotl.activations import store
-from autotl.errors import AutotlError, DataError, PluginError, ResourceError, RunFolderError
+from autotl.errors import (
+    AutotlError,
+    DataError,
+    DiskError,
+    PluginError,
+    ResourceError,
+    RunFolderError,
+    UsageError,
+)
 from autotl.records import (
+    Budget,
     Evaluation,
     Export,
     FileRef,
     Interval,
     Parity,
+    Recipe,
     ReportRecord,
+    SearchRecord,
     SplitRecord,
+    Trial,
     to_json,
 )
 from autotl.request import Request, request
@@ -273,6 +285,149 @@ def test_a_finished_run_whose_files_changed_is_refused(name: str, tmp_path: Path
     (tmp_path / "run" / name).write_text("else")
     with pytest.raises(RunFolderError, match=name):
         pipeline.resume(tmp_path / "run")
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Budget]]:
+    """A run that was interrupted early, and the budgets that its next sittings go by."""
+
+    def prepared(at: Sitting, data: Any, cache: Path) -> None:
+        seen.append(at.asked.budget)
+        raise KeyboardInterrupt
+
+    seen: list[Budget] = []
+    monkeypatch.setattr(pipeline, "prepared", prepared)
+    monkeypatch.setattr(pipeline.Worker, "warm", lambda self: None)
+    return tmp_path / "run", seen
+
+
+def test_a_resumed_run_keeps_the_budget_that_it_was_given(
+    started: tuple[Path, list[Budget]],
+) -> None:
+    folder, seen = started
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit("digits", out=folder, budget="90s")
+    for options in ({"budget": "10m"}, {}, {"trials": 4}, {"budget": 1200, "trials": 3}, {}):
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.resume(folder, **options)  # type: ignore[arg-type]
+    limits = [(budget.seconds, budget.trials) for budget in seen]
+    assert limits == [(90, None), (600, None), (600, None), (600, 4), (1200, 3), (1200, 3)]
+    with reopen(folder) as run:
+        at = _sitting(run, run.asked(Request))
+        left = at.seconds_left()
+        assert left is not None
+        assert left > 1100
+
+
+def test_a_budget_that_cannot_be_meant_is_not_kept(started: tuple[Path, list[Budget]]) -> None:
+    folder, _ = started
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit("digits", out=folder, trials=3)
+    wrong: list[dict[str, Any]] = [{"budget": "soon"}, {"trials": 0}, {"budget": 9, "trials": -1}]
+    for options in wrong:
+        with pytest.raises(UsageError):
+            pipeline.resume(folder, **options)
+    with reopen(folder, read_only=True) as run:
+        assert run.asked(Request).budget == Budget(seconds=None, trials=3)
+
+
+def _trial(number: int, origin: str) -> Trial:
+    recipe = Recipe(
+        backbone="embedded",
+        strategy="scratch",
+        input_size=32,
+        pretrained=False,
+        boundary=0,
+        last=4,
+        taps=(4,),
+    )
+    return Trial(
+        number=number,
+        origin=origin,
+        recipe=recipe,
+        hyperparameters={},
+        status="failed",
+        seconds=1.0,
+    )
+
+
+def test_a_budget_that_the_trials_so_far_contradict_is_refused(
+    started: tuple[Path, list[Budget]],
+) -> None:
+    folder, seen = started
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit("digits", out=folder, trials=9)
+    with reopen(folder) as run:
+        run.ledger().finished(_trial(0, "probe"))
+        run.ledger().finished(_trial(1, "default"))
+    with pytest.raises(UsageError, match="2 trials have ended"):
+        pipeline.resume(folder, trials=1)
+    for options in ({"trials": 2}, {"budget": "1h"}):
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.resume(folder, **options)  # type: ignore[arg-type]
+    assert seen[1:] == [Budget(seconds=None, trials=2), Budget(seconds=3600, trials=2)]
+
+
+def test_no_clock_is_set_once_trials_were_proposed_without_one(
+    started: tuple[Path, list[Budget]],
+) -> None:
+    folder, _ = started
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit("digits", out=folder, trials=9)
+    with reopen(folder) as run:
+        run.ledger().finished(_trial(2, "proposal"))
+    with pytest.raises(UsageError, match="without a time limit") as caught:
+        pipeline.resume(folder, budget="1h")
+    assert "--trials" in caught.value.hint
+
+
+def test_a_finished_search_takes_no_budget(tmp_path: Path) -> None:
+    probe = _trial(0, "probe")
+    record = SearchRecord(
+        best=probe,
+        probe=probe,
+        trials=1,
+        failed=0,
+        comparable=1,
+        metric="accuracy",
+        stopped="",
+    )
+    with open_run(tmp_path / "run", to_json(_asked()), name="digits") as run:
+        run.once("search", SearchRecord, lambda: record)
+    for options in ({"budget": "1h"}, {"trials": 4}):
+        with pytest.raises(UsageError, match="search is over"):
+            pipeline.resume(tmp_path / "run", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ResourceError("spent", hint="Give a larger --budget."), "--budget 4m"),
+        (DiskError("full", hint="Free some."), "Free some. Then: autotl resume "),
+    ],
+)
+def test_an_error_that_a_resumed_run_can_mend_says_how(
+    error: ResourceError,
+    words: str,
+    tmp_path: Path,
+    clock: SimpleNamespace,
+) -> None:
+    def stop(*trials: Trial) -> None:
+        with open_run(tmp_path / "run", {}, name="digits") as run:
+            for trial in trials:
+                run.ledger().finished(trial)
+            with _sitting(run, _asked(budget="90s")):
+                clock.now += 100
+                raise error
+
+    hint = error.hint
+    with pytest.raises(ResourceError):
+        stop()
+    assert error.hint == hint
+    with pytest.raises(ResourceError):
+        stop(_trial(0, "probe"))
+    assert f"autotl resume {tmp_path / 'run'}" in error.hint
+    assert words in error.hint
 
 
 def test_workers_are_recycled(monkeypatch: pytest.MonkeyPatch) -> None:

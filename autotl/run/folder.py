@@ -13,7 +13,7 @@ import msgspec
 
 from autotl.errors import AutotlError, DiskError, InternalError, RunFolderError, WorkerError
 from autotl.files import file_ref, sha256
-from autotl.records import FileRef, Trial, from_json
+from autotl.records import Budget, FileRef, Trial, from_json, to_json
 from autotl.run.journal import Journal, Line, full_disk
 from autotl.run.ledger import JournalLedger, round_trip
 
@@ -36,6 +36,7 @@ class Observer(Protocol):
 class Run:
     """An open run. Steps go through `once`, trials through `ledger()`; a context manager.
 
+    `request` is that of `run.json` with the last budget that the run was given.
     A fresh run that an error of ours ends before anything was measured leaves nothing behind, so
     that the corrected command can have its folder. After a bug or a crash the evidence is kept.
     """
@@ -53,6 +54,9 @@ class Run:
         self.folder = folder.absolute()
         self.name: str = described["name"]
         self.request: dict[str, Any] = dict(described["request"])
+        for line in journal.lines:
+            if line["kind"] == "budget":
+                self.request["budget"] = line["budget"]
         self.versions: dict[str, str] = dict(described["versions"])
         self.plugins: dict[str, str] = dict(described["plugins"])
         self.observers: list[Observer] = []
@@ -79,7 +83,7 @@ class Run:
         """Close and remove a run that was begun here and has measured nothing, its folder too
         where it was made for it; say whether it did. Any other run is left as it is.
         """
-        if not self._fresh or any(_worth_keeping(line) for line in self._journal.lines):
+        if self.kept():
             return False
         self._journal.close()
         with contextlib.suppress(OSError):
@@ -89,6 +93,10 @@ class Run:
                 self.folder.rmdir()
         self.close()
         return True
+
+    def kept(self) -> bool:
+        """Whether the folder would stay if an error of ours ended this sitting now."""
+        return not self._fresh or any(_worth_keeping(line) for line in self._journal.lines)
 
     def close(self) -> None:
         """Close the journal and let the folder go; closing twice is harmless."""
@@ -122,9 +130,7 @@ class Run:
         except BaseException as error:
             self._note_stop(step, error)
             if full_disk(error):
-                raise DiskError(
-                    f"The disk is full: {error}.", hint="Free some space, then `autotl resume`."
-                ) from error
+                raise DiskError(f"The disk is full: {error}.", hint="Free some space.") from error
             raise
         seconds = before + self._journal.elapsed() - began
         self._journal.append("step", name=step, record=data, seconds=seconds)
@@ -158,6 +164,12 @@ class Run:
         another version of autotl wrote it.
         """
         return self._converted(record_class, self.request, "request")
+
+    def set_budget(self, budget: Budget) -> None:
+        """Put another budget in place of the request's, for this sitting and later ones."""
+        data = to_json(budget)
+        self._journal.append("budget", budget=data)
+        self.request["budget"] = data
 
     def recorded(self, step: str, record_class: type[R]) -> R | None:
         """The step's record in the journal, or None. Raises `RunFolderError` where it does not

@@ -95,8 +95,7 @@ def disk(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise DiskError(
-                f"The disk that holds {path} is full.",
-                hint="Free some space, then continue with `autotl resume`.",
+                f"The disk that holds {path} is full.", hint="Free some space."
             ) from error
         if error.errno in _REFUSED:
             raise RunFolderError(
