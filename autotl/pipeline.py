@@ -74,7 +74,7 @@ def fit(
         seed=seed,
         strategy=strategy,
         backbone=backbone,
-        weights=None if weights is None else str(Path(weights).expanduser().absolute()),
+        weights=weights,
         loader=loader,
         metric=metric,
         tensorboard=tensorboard,
@@ -191,7 +191,7 @@ def inspect(
         seed=seed,
         strategy=strategy,
         backbone=backbone,
-        weights=None if weights is None else str(Path(weights).expanduser().absolute()),
+        weights=weights,
         loader=loader,
         disabled_plugins=disabled_plugins,
     )
