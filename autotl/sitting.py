@@ -321,7 +321,7 @@ def limit(run: Run, budget: str | float | None, trials: int | None) -> None:
             f"The search is over in {run.folder}: a budget would change nothing.",
             hint="Leave out --budget and --trials.",
         )
-    if trials is not None and trials < len(ended):
+    if given.trials is not None and given.trials < len(ended):
         raise UsageError(
             f"{len(ended)} trials have ended, so --trials must be at least {len(ended)}."
         )
@@ -335,7 +335,7 @@ def limit(run: Run, budget: str | float | None, trials: int | None) -> None:
     run.set_budget(
         Budget(
             seconds=known.seconds if budget is None else given.seconds,
-            trials=known.trials if trials is None else given.trials,
+            trials=known.trials if given.trials is None else given.trials,
         )
     )
 
