@@ -223,9 +223,10 @@ def prepared(
         locate_backbone,
         at.plugins,
         at.asked.backbone,
-        median_side=loaded.record.median_side,
+        median_side=loading.median_side(loaded, (*rows.train, *rows.validation)),
         weights_file=Path(at.asked.weights) if at.asked.weights else None,
         strategy=at.asked.strategy,
+        progress=at.listener.progress,
         verify=_same_weights,
     )
     pixels = store_pixels(
