@@ -60,11 +60,10 @@ ROWS = Path(__file__).with_suffix(".jsonl")
 OUT = Path(__file__).parent.parent / "autotl" / "decide" / FILE
 SETS = ("flowers", "trashnet", "sign-digits", "neu-steel", "mnist")
 CELLS = (
-    ("embedded", 64, 200),
-    ("MobileNetV2", 96, 200),
     ("embedded", 64, 1000),
     ("MobileNetV2", 96, 1000),
-    ("embedded", 64, 2000),
+    ("embedded", 64, 200),
+    ("MobileNetV2", 96, 200),
 )
 """Backbone, input size, training examples at most; all data sets of one before the next."""
 SEED = 20261122

@@ -68,12 +68,18 @@ def _once(options: argparse.Namespace, name: str, seed: int) -> None:
         row |= {"wall": time.monotonic() - started, "exit": done.returncode}
         if done.returncode == 0:
             row |= _figures(json.loads((out / "report.json").read_text("utf-8")))
+            row["record"] = _recorded(out / "journal.jsonl", "measure")
         else:
             row["error"] = done.stderr.strip().splitlines()[-20:]
     with ROWS.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row) + "\n")
     told = row["accuracy"]["value"] if done.returncode == 0 else f"exit {done.returncode}"
     print(f"{name} seed {seed}: {told} in {row['wall']:.0f} s", flush=True)
+
+
+def _recorded(journal: Path, step: str) -> Any:
+    lines = [json.loads(line) for line in journal.read_text("utf-8").splitlines()]
+    return next(x["record"] for x in lines if x["kind"] == "step" and x["name"] == step)
 
 
 def _figures(report: dict[str, Any]) -> dict[str, Any]:
