@@ -1,13 +1,15 @@
 """From what do the decision's coefficients come?
 
-    python benchmarks/coefficients.py DATA
+    python benchmarks/coefficients.py DATA [--most SECONDS]
+    python benchmarks/coefficients.py DATA --finish [--most SECONDS]
     python benchmarks/coefficients.py --fit
 
 DATA is a folder that holds the data sets as `NAME/{train,test}/CLASS/*`. The first command
 measures each cell (data set, training size, backbone) and trains all four strategies by their
 default recipes; a finished cell is a line in `coefficients.jsonl` beside this script and is not
 run again. With `--most`, a training longer than so many seconds is annealed to end there, and its
-row says so: its accuracy and its seconds are both what that time gave. The second command fits
+row says so; the second command trains these again with more time. One that had less than half of
+its recipe's epochs tells nothing of the strategy and is not fitted. The third command fits
 `autotl/decide/coefficients.json` to the rows of the sets that are named here.
 
 cifar10 and Fashion-MNIST are left out on purpose: `scenarios.py` checks the order on them.
@@ -19,11 +21,9 @@ the strategy, and tells of that shift rather than of strategies. `--fit` passes 
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import json
 import math
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,17 +41,13 @@ from autotl.decide.coefficients import (
     Thresholds,
     trainer_digest,
 )
-from autotl.decide.deciding import cut
 from autotl.decide.features import FEATURES, features, odds, per_class
-from autotl.decide.prediction import WIDTH, possible, reference, unit
+from autotl.decide.prediction import WIDTH, reference, unit
 from autotl.decide.scenario import TABLE
 from autotl.records import (
     STRATEGIES,
-    LocatedBackbone,
     Measurements,
-    Recipe,
     Strategy,
-    TrialResult,
     from_json,
     to_json,
 )
@@ -66,10 +62,8 @@ CELLS = (
     ("MobileNetV2", 96, 200),
 )
 """Backbone, input size, training examples at most; all data sets of one before the next."""
-SEED = 20261122
-TEST = 500
+KEY = ("data", "backbone", "input_size", "limit")
 STRENGTHS = tuple(10.0**power for power in np.arange(-1, 3.5, 0.5))
-BATCH = 64
 
 Matrix = NDArray[np.float64]
 
@@ -80,7 +74,13 @@ def main() -> None:
     if chosen.data is None and not chosen.fit:
         parser().error("name the folder of data sets, or --fit")
     if chosen.data is not None:
-        run(chosen.data, chosen.sets, CELLS[: chosen.cells], chosen.most)
+        cells = [cell for cell in CELLS if cell[0] in chosen.backbones]
+        if chosen.finish:
+            wanted = {(name, *cell) for cell in cells for name in chosen.sets}
+            within = [row for row in rows() if tuple(row[key] for key in KEY) in wanted]
+            finish(chosen.data, within, chosen.strategies, chosen.most)
+        else:
+            run(chosen.data, chosen.sets, cells, chosen.most)
     if chosen.fit:
         fitted, report = fit(usable(rows()))
         OUT.write_text(json.dumps(to_json(fitted), indent=1) + "\n", encoding="utf-8")
@@ -94,7 +94,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fit", action="store_true", help="write the coefficients")
     made.add_argument("--most", type=float, help="seconds a training (default: no cap)")
     made.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
-    made.add_argument("--cells", type=int, default=len(CELLS), help="how many of the kinds")
+    made.add_argument("--backbones", nargs="+", default=sorted({cell[0] for cell in CELLS}))
+    made.add_argument(
+        "--strategies", nargs="+", default=list(STRATEGIES), help="those that --finish trains"
+    )
+    made.add_argument(
+        "--finish",
+        action="store_true",
+        help="train again, within --most, what a shorter cap ended in the rows that are there",
+    )
     return made
 
 
@@ -129,143 +137,59 @@ def usable(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def run(data: Path, sets: list[str], cells: Any, most: float | None) -> None:
     """Add the missing cells to the rows."""
+    from cells import Bench
     from machine import statement
 
-    from autotl.worker import Worker
-
     print(statement(), flush=True)
-    with tempfile.TemporaryDirectory() as folder, Worker(recycle_above=3 * 10**9) as worker:
+    with Bench() as bench:
         for (backbone, size, examples), name in itertools.product(cells, sets):
             cell = {"data": name, "backbone": backbone, "input_size": size, "limit": examples}
             cell |= {"code": trainer_digest(), "most": most}
             if done(cell, rows()):
                 continue
             begun = time.monotonic()
-            row = cell | {"machine": statement()}
-            row |= trained_cell(data / name, cell, worker, Path(folder), most)
-            with ROWS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
-            scores = {k: round(v["accuracy"], 3) for k, v in row["strategies"].items()}
-            print(f"{cell} {scores} {time.monotonic() - begun:.0f} s", flush=True)
+            row = cell | {"machine": statement()} | bench.cell(data / name, cell, most)
+            _write([*rows(), row])
+            _tell(cell, row, begun)
 
 
-@functools.cache
-def _loaded(path: Path) -> Any:
-    from autotl import loading, split
-    from autotl.plugins import discover
+def finish(
+    data: Path, chosen: list[dict[str, Any]], strategies: list[str], most: float | None
+) -> None:
+    """Train those of the chosen rows' strategies again that a shorter cap ended."""
+    from cells import Bench
+    from machine import statement
 
-    loaded = loading.load(str(path), discover().loaders)
-    return loaded, split.split(loaded.dataset, loaded.hashes, seed=SEED)
-
-
-def _located(name: str, size: int) -> LocatedBackbone:
-    from autotl.plugins import discover
-    from autotl.plugins.weights import choose_backbone, located
-
-    return located(choose_backbone(discover(), name, download=False), size)
-
-
-def trained_cell(
-    path: Path,
-    cell: dict[str, Any],
-    worker: Any,
-    folder: Path,
-    most: float | None,
-    test_rows: int = TEST,
-) -> dict[str, Any]:
-    """Measurements of a cell, and what each strategy's default recipe gives on its test rows."""
-    from autotl import activations
-    from autotl.measure import measure
-
-    loaded, split = _loaded(path)
-    located = _located(cell["backbone"], cell["input_size"])
-    train = _some(loaded, split.train, cell["limit"])
-    validation = _some(
-        loaded, split.validation, max(len(train) // 4, 2 * len(loaded.dataset.classes))
-    )
-    cache = folder / "cache"
-    pixels = activations.store_pixels(
-        loaded.dataset, loaded.hashes, (train, validation), located, folder=cache
-    )
-    test = activations.store_rows(
-        loaded.dataset, _some(loaded, split.test, test_rows), loaded.hashes, located, cache
-    )
-    measured = measure(
-        pixels, located, loaded.record, split.record, worker, folder=cache, seed=SEED
-    )
-    asked = {
-        "located": to_json(located),
-        "pixels": to_json(pixels),
-        "metric": "accuracy",
-        "seed": SEED,
-        "folder": str(cache),
-        "out": str(folder / "trial"),
-        "run_folder": str(folder),
-        "probe": None,
-        "deadline": most,
-        "test": str(test.path),
-    }
-    truth = np.array([loaded.dataset.labels[row] for row in test.rows])
-    trained = {
-        strategy: _trained(
-            asked | {"recipe": to_json(recipe_of(strategy, measured))}, truth, worker
-        )
-        for strategy in possible(measured)
-    }
-    return {"measurements": to_json(measured), "strategies": trained}
+    print(statement(), flush=True)
+    with Bench() as bench:
+        for row in chosen:
+            trained = row["strategies"]
+            ended = [name for name in strategies if name in trained and short(trained[name], most)]
+            if not ended:
+                continue
+            begun, cell = time.monotonic(), {key: row[key] for key in KEY}
+            again = bench.again(data / row["data"], row, ended, most)
+            whole = row | {"strategies": row["strategies"] | again}
+            _write([whole if all(x[k] == row[k] for k in cell) else x for x in rows()])
+            _tell(cell, {"strategies": again}, begun)
 
 
-def _trained(spec: dict[str, Any], truth: NDArray[np.int64], worker: Any) -> dict[str, Any]:
-    """Train one recipe, and judge it on the test rows."""
-    result = from_json(TrialResult, worker.call("autotl.train.trial:run", spec))
-    weights = str(Path(spec["run_folder"]) / result.weights.path)
-    predicted = worker.call("coefficients:predict", spec | {"weights": weights})
-    return {
-        "accuracy": float(np.mean(np.array(predicted) == truth)),
-        "test": len(truth),
-        "right": np.packbits(np.array(predicted) == truth).tobytes().hex(),
-        "seconds": result.seconds,
-        "epochs": result.epochs,
-        "stopped": result.stopped,
-        "recipe": spec["recipe"],
-    }
+def short(trained: dict[str, Any], most: float | None) -> bool:
+    """Whether a cap ended the training, earlier than `most` would."""
+    if trained["stopped"] != "deadline":
+        return False
+    return most is None or trained["seconds"] < 0.9 * most
 
 
-def _some(loaded: Any, part: tuple[int, ...], most: int) -> list[int]:
-    from autotl.measure.size import draw
-
-    labels = np.array([loaded.dataset.labels[row] for row in part])
-    return [part[i] for i in draw(labels, most, seed=SEED)]
-
-
-def recipe_of(strategy: Strategy, measured: Measurements) -> Recipe:
-    """The default recipe, cut where the decision would cut."""
-    from autotl.train import default
-
-    boundary, taps = cut(strategy, measured)
-    inside = boundary if strategy == "partial-freeze" else None
-    return default(strategy, measured, boundary=inside, taps=taps)
+def _write(found: list[dict[str, Any]]) -> None:
+    unfinished = ROWS.with_name(ROWS.name + ".part")
+    unfinished.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    unfinished.replace(ROWS)
 
 
-def predict(spec: dict[str, Any], progress: Any) -> list[int]:
-    """Labels that a trial's model gives for the test pixels; called in the worker."""
-    from autotl import model
-    from autotl.records import StoredPixels
-
-    located, recipe = from_json(LocatedBackbone, spec["located"]), from_json(Recipe, spec["recipe"])
-    classes = from_json(StoredPixels, spec["pixels"]).classes
-    weights, stages = Path(spec["weights"]), located.backbone.stages
-    net = model.build(located, pretrained=recipe.pretrained, seed=spec["seed"])
-    standard = model.read_standard(weights)
-    trained = model.trainable(net, stages, recipe, classes, standard=standard, seed=spec["seed"])
-    model.load_trained(trained, weights)
-    whole = model.full(net, stages, recipe, trained, located.preprocessing)
-    pixels = np.load(spec["test"], mmap_mode="r", allow_pickle=False)
-    found: list[int] = []
-    for start in range(0, len(pixels), BATCH):
-        batch = np.asarray(pixels[start : start + BATCH], np.float32)
-        found += np.asarray(whole.predict_on_batch(batch)).argmax(axis=1).tolist()
-    return found
+def _tell(cell: dict[str, Any], row: dict[str, Any], begun: float) -> None:
+    scores = {k: round(v["accuracy"], 3) for k, v in row["strategies"].items()}
+    print(f"{cell} {scores} {time.monotonic() - begun:.0f} s", flush=True)
 
 
 # ---- fit ----
@@ -288,15 +212,16 @@ def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
     Ridge regression for all strategies at once, of the log odds gained over the reference probe.
     More examples never speak for more freezing: the weight of `examples` does not fall from a
     strategy to a freer one. Higher similarity never speaks for scratch: its weight is 0 there and
-    not negative elsewhere. The strength is the one with the least squared error for data sets
-    left out, and those errors give the intervals, widened by Student's t for so few data sets.
+    not negative elsewhere. The strength is the one with the least squared error, for data sets
+    left out, of the differences between strategies, by which the choice is made; the errors give
+    the intervals, widened by Student's t for so few data sets.
     """
     measured = [from_json(Measurements, row["measurements"]) for row in found]
     names = sorted({row["data"] for row in found})
     if len(names) < 2:
         raise SystemExit("Rows of at least two data sets are needed.")
     scales, table = _table(found, measured)
-    strength = min(STRENGTHS, key=lambda s: float(np.nanmean(_left_out(table, s) ** 2)))
+    strength = min(STRENGTHS, key=lambda s: _spread(_left_out(table, s)))
     weights, residuals = _solved(table, strength), _left_out(table, strength)
     wider = _wider(len(names))
     lines = {
@@ -339,7 +264,7 @@ def _table(
     gained = np.full((len(STRATEGIES), len(found)), np.nan)
     for i, strategy in enumerate(STRATEGIES):
         for j, (row, one) in enumerate(zip(found, measured, strict=True)):
-            if trained := row["strategies"].get(strategy):
+            if (trained := row["strategies"].get(strategy)) and whole(trained):
                 score = odds(trained["accuracy"], trained["test"])
                 gained[i, j] = score - reference(strategy, one)
     standard = np.nan_to_num(
@@ -347,6 +272,11 @@ def _table(
     )
     data = np.array([row["data"] for row in found])
     return scales, Table(features=standard, gained=gained, data=data)
+
+
+def whole(trained: dict[str, Any]) -> bool:
+    """Whether a training had at least half of its recipe's epochs."""
+    return trained["stopped"] != "deadline" or 2 * _epochs(trained) >= _planned(trained)
 
 
 def _scale(name: str, column: Matrix) -> Scale:
@@ -421,6 +351,11 @@ def _left_out(table: Table, strength: float) -> Matrix:
     return errors
 
 
+def _spread(errors: Matrix) -> float:
+    """Mean squared error about each row's mean: what all strategies miss alike is no matter."""
+    return float(np.nanmean((errors - np.nanmean(errors, axis=0)) ** 2))
+
+
 def _wider(data_sets: int) -> float:
     from scipy.stats import t
 
@@ -458,12 +393,13 @@ def _habits(
 
 def _epochs(trained: dict[str, Any]) -> int:
     """Epochs that the seconds of a training are for; a fitted head counts as 1."""
-    recipe = trained["recipe"]
-    if recipe["head"]["solver"] == "logistic-regression":
+    if trained["recipe"]["head"]["solver"] == "logistic-regression":
         return 1
-    return int(
-        trained["epochs"] if trained["stopped"] == "deadline" else recipe["numbers"]["epochs"]
-    )
+    return int(trained["epochs"] if trained["stopped"] == "deadline" else _planned(trained))
+
+
+def _planned(trained: dict[str, Any]) -> int:
+    return int(trained["recipe"]["numbers"]["epochs"])
 
 
 def _thresholds(found: list[dict[str, Any]], measured: list[Measurements]) -> Thresholds:

@@ -18,13 +18,13 @@ import gzip
 import itertools
 import json
 import math
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coefficients import done, trained_cell
+from cells import Bench
+from coefficients import done
 from machine import statement
 
 from autotl.decide import decide
@@ -66,18 +66,15 @@ def rows() -> list[dict[str, Any]]:
 
 def run(data: Path, fashion: Path, most: float | None) -> None:
     """Add the missing cells to the rows."""
-    from autotl.worker import Worker
-
-    with tempfile.TemporaryDirectory() as name, Worker(recycle_above=3 * 10**9) as worker:
-        folder = Path(name)
-        paths = {"cifar10": data / "cifar10", "fashion-mnist": _fashion(fashion, folder)}
+    with Bench() as bench:
+        paths = {"cifar10": data / "cifar10", "fashion-mnist": _fashion(fashion, bench.folder)}
         for examples, (data_set, path) in itertools.product(EXAMPLES, paths.items()):
             cell = {"data": data_set, "backbone": BACKBONE, "input_size": SIZE, "limit": examples}
             cell |= {"code": trainer_digest(), "most": most}
             if done(cell, rows()):
                 continue
             begun = time.monotonic()
-            found = trained_cell(path, cell, worker, folder, most, TEST)
+            found = bench.cell(path, cell, most, TEST)
             about = {"machine": statement(), "seconds": time.monotonic() - begun}
             row = {**cell, **found, **about}
             with ROWS.open("a", encoding="utf-8") as stream:

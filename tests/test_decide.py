@@ -215,6 +215,21 @@ def test_rows_of_sets_that_are_left_out_are_not_fitted() -> None:
     assert "brain-mri" in (script().__doc__ or "")
 
 
+def test_a_training_with_less_than_half_of_its_epochs_is_not_fitted_nor_left_so() -> None:
+    one = row(np.random.default_rng(6), "a", 0.5)["strategies"]["scratch"]
+    ended = one | {"stopped": "deadline", "seconds": 60.0}
+    assert script().whole(one)
+    assert script().whole(ended | {"epochs": 5})
+    assert not script().whole(ended | {"epochs": 4})
+    assert not script().short(one, None)
+    assert [script().short(ended, most) for most in (None, 60.0, 61.0, 200.0)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
 def test_rows_are_done_for_one_trainer_and_one_cap_only() -> None:
     cell = {"data": "flowers", "code": "a", "most": 60.0}
     assert script().done(cell, [cell | {"machine": "any"}])

@@ -1,0 +1,176 @@
+"""What the four strategies give in one cell: a data set, a training size, a backbone."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotl.decide.deciding import cut
+from autotl.decide.prediction import possible
+from autotl.records import (
+    LocatedBackbone,
+    Measurements,
+    Recipe,
+    Strategy,
+    TrialResult,
+    from_json,
+    to_json,
+)
+
+SEED = 20261122
+TEST = 500
+"""Test rows at most, unless more are asked for."""
+BATCH = 64
+
+
+class Bench:
+    """A worker and a folder of its own for cells; a context manager."""
+
+    def __enter__(self) -> Self:
+        from autotl.worker import Worker
+
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = Path(self._folder.name)
+        self.worker = Worker(recycle_above=3 * 10**9)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.close()
+        self._folder.cleanup()
+
+    def cell(
+        self, path: Path, cell: dict[str, Any], most: float | None, test_rows: int = TEST
+    ) -> dict[str, Any]:
+        """Measurements, and what each strategy's default recipe gives on the test rows."""
+        from autotl.measure import measure
+
+        loaded, split = _loaded(path)
+        asked, truth = self._asked(path, cell, most, test_rows)
+        located, pixels = asked["located"], asked["pixels"]
+        measured = measure(
+            pixels,
+            located,
+            loaded.record,
+            split.record,
+            self.worker,
+            folder=self.folder / "cache",
+            seed=SEED,
+        )
+        recipes = {name: to_json(recipe_of(name, measured)) for name in possible(measured)}
+        trained = {name: self._trained(asked, recipe, truth) for name, recipe in recipes.items()}
+        return {"measurements": to_json(measured), "strategies": trained}
+
+    def again(
+        self, path: Path, row: dict[str, Any], strategies: list[str], most: float | None
+    ) -> dict[str, Any]:
+        """What some strategies of an earlier row give with another cap, by the same recipes."""
+        asked, truth = self._asked(path, row, most, TEST)
+        found = row["strategies"]
+        return {name: self._trained(asked, found[name]["recipe"], truth) for name in strategies}
+
+    def _asked(
+        self, path: Path, cell: dict[str, Any], most: float | None, test_rows: int
+    ) -> tuple[dict[str, Any], NDArray[np.int64]]:
+        from autotl import activations
+
+        loaded, split = _loaded(path)
+        located = _located(cell["backbone"], cell["input_size"])
+        train = _some(loaded, split.train, cell["limit"])
+        least = 2 * len(loaded.dataset.classes)
+        validation = _some(loaded, split.validation, max(len(train) // 4, least))
+        cache = self.folder / "cache"
+        pixels = activations.store_pixels(
+            loaded.dataset, loaded.hashes, (train, validation), located, folder=cache
+        )
+        some = _some(loaded, split.test, test_rows)
+        test = activations.store_rows(loaded.dataset, some, loaded.hashes, located, cache)
+        asked = {
+            "located": located,
+            "pixels": pixels,
+            "metric": "accuracy",
+            "seed": SEED,
+            "folder": str(cache),
+            "out": str(self.folder / "trial"),
+            "run_folder": str(self.folder),
+            "probe": None,
+            "deadline": most,
+            "test": str(test.path),
+        }
+        return asked, np.array([loaded.dataset.labels[row] for row in test.rows])
+
+    def _trained(
+        self, asked: dict[str, Any], recipe: Any, truth: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Train one recipe, and judge it on the test rows."""
+        spec = asked | {"recipe": recipe}
+        spec |= {name: to_json(asked[name]) for name in ("located", "pixels")}
+        result = from_json(TrialResult, self.worker.call("autotl.train.trial:run", spec))
+        weights = str(self.folder / result.weights.path)
+        predicted = np.array(self.worker.call("cells:predict", spec | {"weights": weights}))
+        return {
+            "accuracy": float(np.mean(predicted == truth)),
+            "test": len(truth),
+            "right": np.packbits(predicted == truth).tobytes().hex(),
+            "seconds": result.seconds,
+            "epochs": result.epochs,
+            "stopped": result.stopped,
+            "recipe": recipe,
+        }
+
+
+@functools.cache
+def _loaded(path: Path) -> Any:
+    from autotl import loading, split
+    from autotl.plugins import discover
+
+    loaded = loading.load(str(path), discover().loaders)
+    return loaded, split.split(loaded.dataset, loaded.hashes, seed=SEED)
+
+
+def _located(name: str, size: int) -> LocatedBackbone:
+    from autotl.plugins import discover
+    from autotl.plugins.weights import choose_backbone, located
+
+    return located(choose_backbone(discover(), name, download=False), size)
+
+
+def _some(loaded: Any, part: tuple[int, ...], most: int) -> list[int]:
+    from autotl.measure.size import draw
+
+    labels = np.array([loaded.dataset.labels[row] for row in part])
+    return [part[i] for i in draw(labels, most, seed=SEED)]
+
+
+def recipe_of(strategy: Strategy, measured: Measurements) -> Recipe:
+    """The default recipe, cut where the decision would cut."""
+    from autotl.train import default
+
+    boundary, taps = cut(strategy, measured)
+    inside = boundary if strategy == "partial-freeze" else None
+    return default(strategy, measured, boundary=inside, taps=taps)
+
+
+def predict(spec: dict[str, Any], progress: Any) -> list[int]:
+    """Labels that a trial's model gives for the test pixels; called in the worker."""
+    from autotl import model
+    from autotl.records import StoredPixels
+
+    located, recipe = from_json(LocatedBackbone, spec["located"]), from_json(Recipe, spec["recipe"])
+    classes = from_json(StoredPixels, spec["pixels"]).classes
+    weights, stages = Path(spec["weights"]), located.backbone.stages
+    net = model.build(located, pretrained=recipe.pretrained, seed=spec["seed"])
+    standard = model.read_standard(weights)
+    trained = model.trainable(net, stages, recipe, classes, standard=standard, seed=spec["seed"])
+    model.load_trained(trained, weights)
+    whole = model.full(net, stages, recipe, trained, located.preprocessing)
+    pixels = np.load(spec["test"], mmap_mode="r", allow_pickle=False)
+    found: list[int] = []
+    for start in range(0, len(pixels), BATCH):
+        batch = np.asarray(pixels[start : start + BATCH], np.float32)
+        found += np.asarray(whole.predict_on_batch(batch)).argmax(axis=1).tolist()
+    return found
