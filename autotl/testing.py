@@ -3,7 +3,8 @@
     from autotl.testing import check_backbone, check_loader, check_plugin
 
     def test_my_plugin():
-        check_plugin("my-distribution")
+        for backbone in check_plugin("my-distribution").backbones:
+            check_backbone(backbone)
 
 Each check raises `AssertionError` that lists everything it found wrong. Checks of backbones build
 the network in a worker process and take some ten seconds each.

@@ -26,28 +26,39 @@ request = _all(
         help="Wall-clock limit such as 90s, 10m or 1h; 10m if neither it nor --trials is given.",
     ),
     click.option("--trials", type=int, metavar="N", help="Number of trials at most."),
-    click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed."),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Of splits, training and proposals.",
+    ),
     click.option(
         "--strategy",
         metavar="NAME",
-        help="feature-extraction, partial-freeze, full-fine-tune or scratch; else decided.",
+        help="feature-extraction, partial-freeze, full-fine-tune or scratch; decided if not given.",
     ),
     click.option(
         "--backbone",
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="Pretrained network; `autotl backbones` lists them. auto never downloads.",
+        help="Pretrained network (see `autotl backbones`); auto: the largest whose weights are here.",
     ),
-    click.option("--weights", metavar="FILE", help="Weights file for the backbone."),
+    click.option("--weights", metavar="FILE", help="Weights file; needs --backbone NAME."),
     click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),
     click.option(
-        "--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave a plugin out."
+        "--no-plugin",
+        "no_plugins",
+        multiple=True,
+        metavar="NAME",
+        help="Leave this plugin out; may be repeated.",
     ),
 )
 
 output = _all(
     click.option("--json", "as_json", is_flag=True, help="JSON to standard output."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result."),
-    click.option("-v", "--verbose", is_flag=True, help="Every warning, and the log."),
+    click.option("-v", "--verbose", is_flag=True, help="Show every warning and the log."),
 )

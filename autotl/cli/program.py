@@ -25,7 +25,8 @@ HELP = """Transfer learning that measures first.
 
 From a folder of photographs to a verified ONNX classifier: autotl measures how much data there
 is and how near it is to what a pretrained network knows, decides what to freeze and what to
-train, searches within your budget, evaluates honestly, and exports a file that takes raw pixels.
+train, searches within your budget, evaluates on images that it has not learnt from, and exports a
+file that takes raw pixels.
 """
 
 EPILOG = """\b

@@ -54,13 +54,17 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A pretrained network as data (see `autotl/hookspecs.py` for the whole contract).
+    """A pretrained network as data.
 
     `stages` are layer names, from input to output, after each of which one tensor carries
     everything. `build` is "module:function", called in a worker process as
     `build(input_size: int, weights: Path | None) -> keras.Model` with input `(size, size, 3)`
     float32, already preprocessed, and the last stage's feature map as output. `weights` lists
-    the files that serve, best first; empty means that none exist (only `scratch` works).
+    the files that serve, best first: the first that is on the machine is taken; empty means that
+    none exist (only `scratch` works). `parameters` is `count_params()` of what `build` returns,
+    batch norm statistics included. `license` is the code's and `weights_license` the weights'; both
+    go into the model's card. `source_domain` says in words what the weights were trained on,
+    `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` is not read yet.
     """
 
     name: str
@@ -101,11 +105,12 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """A reader of one layout of data (see `autotl/hookspecs.py` for the whole contract).
+    """A reader of one layout of data.
 
     `matches(data, options)` says in a sentence why the data is of its layout, or None; it may
     read 64 KiB of one file. `load(data, options)` reads it or raises `DataError`. `data` is what
-    the user gave: a path as str, a built-in name, or a Python object; `options` is a mapping.
+    the user gave: a path as str, a built-in name, or a Python object; `options` holds `loader` where
+    the user named one.
     """
 
     name: str
