@@ -60,7 +60,11 @@ def check_plugin(plugin: str) -> Asked:
         except AutotlError as error:
             problems.append(f"{module}: {error}")
     _require(plugin, problems)
-    return brought[0]
+    return replace(
+        brought[0],
+        backbones=tuple(backbone for one in brought for backbone in one.backbones),
+        loaders=tuple(loader for one in brought for loader in one.loaders),
+    )
 
 
 def check_backbone(

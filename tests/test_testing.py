@@ -81,6 +81,12 @@ def test_a_distribution_is_checked_by_its_entry_points(module, tmp_path):
         check_plugin("conforming")
     (info / "entry_points.txt").write_text(f"[autotl]\nx = {name}\n")
     check_plugin("conforming")
+    points = ["arrays", "embedded_backbone"]
+    lines = "".join(f"{point} = autotl.builtin.{point}\n" for point in points)
+    (info / "entry_points.txt").write_text(f"[autotl]\n{lines}")
+    brought = check_plugin("conforming")
+    assert [one.name for one in brought.backbones] == ["embedded"]
+    assert [one.name for one in brought.loaders] == ["arrays"]
 
 
 def test_a_module_that_is_not_there_is_said():

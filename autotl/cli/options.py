@@ -44,7 +44,7 @@ request = _all(
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="Pretrained network (see `autotl backbones`); auto: the largest whose weights are here.",
+        help="Pretrained network (see `autotl backbones`); auto: the largest with weights here.",
     ),
     click.option("--weights", metavar="FILE", help="Weights file; needs --backbone NAME."),
     click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),

@@ -63,8 +63,9 @@ class Backbone:
     the files that serve, best first: the first that is on the machine is taken; empty means that
     none exist (only `scratch` works). `parameters` is `count_params()` of what `build` returns,
     batch norm statistics included. `license` is the code's and `weights_license` the weights'; both
-    go into the model's card. `source_domain` says in words what the weights were trained on,
-    `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` is not read yet.
+    go into the model's card. `source_domain` says in words what the weights were trained on, and
+    `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` is not read
+    yet.
     """
 
     name: str
@@ -109,8 +110,8 @@ class Loader:
 
     `matches(data, options)` says in a sentence why the data is of its layout, or None; it may
     read 64 KiB of one file. `load(data, options)` reads it or raises `DataError`. `data` is what
-    the user gave: a path as str, a built-in name, or a Python object; `options` holds `loader` where
-    the user named one.
+    the user gave: a path as str, a built-in name, or a Python object; `options` holds `loader`
+    where the user named one.
     """
 
     name: str
