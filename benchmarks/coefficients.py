@@ -25,7 +25,7 @@ import itertools
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ CELLS = (
 )
 """Backbone, input size, training examples at most; all data sets of one before the next."""
 KEY = ("data", "backbone", "input_size", "limit")
+BETWEEN, LEAST_BETWEEN, ROUNDS = 1.0, 0.01, 3
+"""Variance between data sets, in log odds: where its estimate starts, its floor, its rounds."""
 STRENGTHS = tuple(10.0**power for power in np.arange(-1, 3.5, 0.5))
 
 Matrix = NDArray[np.float64]
@@ -198,21 +200,34 @@ def _tell(cell: dict[str, Any], row: dict[str, Any], begun: float) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Standardised features (rows, 5) with 0 for what was not measured; by strategy (4, rows) the
-    log odds gained over the reference probe, nan where not trained; the data set of each row.
+    log odds gained over the reference probe, nan where not trained, and their weights, of mean 1;
+    the data set of each row.
     """
 
     features: Matrix
     gained: Matrix
+    weights: Matrix
     data: NDArray[np.str_]
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Table:
+        """Some of the rows."""
+        return Table(
+            features=self.features[chosen],
+            gained=self.gained[:, chosen],
+            weights=self.weights[:, chosen],
+            data=self.data[chosen],
+        )
 
 
 def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
     """The coefficients for rows of at least two data sets, and what to say of them.
 
-    Ridge regression for all strategies at once, of the log odds gained over the reference probe.
+    Ridge regression for all strategies at once, of the log odds gained over the reference probe,
+    each weighted by the inverse of its variance: that of counting right answers (Gart and Zweifel
+    1967), large where nearly all are right, and one between data sets.
     More examples never speak for more freezing: the weight of `examples` does not fall from a
-    strategy to a freer one. Higher similarity never speaks for scratch: its weight is 0 there and
-    not negative elsewhere. The strength is the one with the least squared error, for data sets
+    strategy to a freer one. Higher similarity never speaks for scratch: no strategy's weight of
+    it is below that of scratch. The strength is the one with the least squared error, for data sets
     left out, of the differences between strategies, by which the choice is made; the errors give
     the intervals, widened by Student's t for so few data sets.
     """
@@ -220,23 +235,29 @@ def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
     names = sorted({row["data"] for row in found})
     if len(names) < 2:
         raise SystemExit("Rows of at least two data sets are needed.")
-    scales, table = _table(found, measured)
-    strength = min(STRENGTHS, key=lambda s: _spread(_left_out(table, s)))
-    weights, residuals = _solved(table, strength), _left_out(table, strength)
+    scales, table, counting = _table(found, measured)
+    between = BETWEEN
+    for _ in range(ROUNDS):
+        table = replace(table, weights=_weights(counting, between))
+        strength = min(STRENGTHS, key=lambda s: _spread(_left_out(table, s), table.weights))
+        residuals = _left_out(table, strength)
+        excess = np.average(*_known(residuals**2 - counting, table.weights))
+        between = max(float(excess), LEAST_BETWEEN)
+    weights = _solved(table, strength)
     wider = _wider(len(names))
     lines = {
         strategy: Line(
             intercept=float(weights[i, 0]),
             weights=tuple(float(w) for w in weights[i, 1:]),
-            deviation=wider * _root(residuals[i]),
+            deviation=wider * _root(residuals[i], table.weights[i]),
             **_habits(strategy, found, measured),
         )
         for i, strategy in enumerate(STRATEGIES)
     }
     pairs = {
-        " ".join(sorted((a, b))): wider
-        * _root(residuals[STRATEGIES.index(a)] - residuals[STRATEGIES.index(b)])
-        for a, b in itertools.combinations(STRATEGIES, 2)
+        " ".join(sorted((STRATEGIES[i], STRATEGIES[j]))): wider
+        * _root(residuals[i] - residuals[j], table.weights[i] * table.weights[j])
+        for i, j in itertools.combinations(range(len(STRATEGIES)), 2)
     }
     fitted = Coefficients(
         schema=SCHEMA,
@@ -258,20 +279,42 @@ def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
 
 def _table(
     found: list[dict[str, Any]], measured: list[Measurements]
-) -> tuple[tuple[Scale, ...], Table]:
+) -> tuple[tuple[Scale, ...], Table, Matrix]:
+    """Scales of the features, the table with equal weights, and the variance of its log odds that
+    comes from counting (4, rows).
+    """
     raw = np.array([[np.nan if v is None else v for v in features(m)] for m in measured])
     scales = tuple(_scale(name, column) for name, column in zip(FEATURES, raw.T, strict=True))
     gained = np.full((len(STRATEGIES), len(found)), np.nan)
+    counting = np.full_like(gained, np.nan)
     for i, strategy in enumerate(STRATEGIES):
         for j, (row, one) in enumerate(zip(found, measured, strict=True)):
             if (trained := row["strategies"].get(strategy)) and whole(trained):
                 score = odds(trained["accuracy"], trained["test"])
                 gained[i, j] = score - reference(strategy, one)
+                counting[i, j] = _counting(trained["accuracy"], trained["test"])
     standard = np.nan_to_num(
         (raw - [scale.mean for scale in scales]) / [scale.deviation for scale in scales]
     )
     data = np.array([row["data"] for row in found])
-    return scales, Table(features=standard, gained=gained, data=data)
+    equal = np.where(np.isnan(gained), np.nan, 1.0)
+    return scales, Table(features=standard, gained=gained, weights=equal, data=data), counting
+
+
+def _counting(accuracy: float, examples: int) -> float:
+    right = accuracy * examples
+    return 1 / (right + 0.5) + 1 / (examples - right + 0.5)
+
+
+def _weights(counting: Matrix, between: float) -> Matrix:
+    found = 1 / (counting + between)
+    return np.asarray(found / np.nanmean(found))
+
+
+def _known(values: Matrix, weights: Matrix) -> tuple[Matrix, None, Matrix]:
+    """What is there of `values`, an axis for `numpy.average`, and their weights."""
+    there = ~np.isnan(values)
+    return values[there], None, weights[there]
 
 
 def whole(trained: dict[str, Any]) -> bool:
@@ -304,8 +347,9 @@ def _solved(table: Table, strength: float) -> Matrix:
         block = np.zeros((int(there.sum()), len(STRATEGIES) * width))
         block[:, i * width] = 1
         block[:, i * width + 1 : (i + 1) * width] = table.features[there]
-        design.append(block)
-        target.append(table.gained[i, there])
+        root = np.sqrt(table.weights[i, there])
+        design.append(block * root[:, None])
+        target.append(table.gained[i, there] * root)
     penalty = np.diag([0.0 if j % width == 0 else math.sqrt(strength) for j in range(len(basis))])
     a = np.concatenate([*design, penalty]) @ basis
     b = np.concatenate([*target, np.zeros(len(basis))])
@@ -332,7 +376,9 @@ def _basis() -> tuple[Matrix, NDArray[np.bool_]]:
         for name in (None, "probe", "slope", "gap"):
             add([(i, name)], positive=False)
         add([(j, "examples") for j in every if j >= i], positive=i > 0)
-        if STRATEGIES[i] != "scratch":
+        if STRATEGIES[i] == "scratch":
+            add([(j, "similarity") for j in every], positive=False)
+        else:
             add([(i, "similarity")], positive=True)
     return np.array(columns).T, np.array(signed)
 
@@ -342,18 +388,18 @@ def _left_out(table: Table, strength: float) -> Matrix:
     errors = np.full_like(table.gained, np.nan)
     for name in np.unique(table.data):
         out = table.data == name
-        rest = Table(
-            features=table.features[~out], gained=table.gained[:, ~out], data=table.data[~out]
-        )
-        weights = _solved(rest, strength)
+        weights = _solved(table.rows(~out), strength)
         expected = weights[:, :1] + weights[:, 1:] @ table.features[out].T
         errors[:, out] = table.gained[:, out] - expected
     return errors
 
 
-def _spread(errors: Matrix) -> float:
+def _spread(errors: Matrix, weights: Matrix) -> float:
     """Mean squared error about each row's mean: what all strategies miss alike is no matter."""
-    return float(np.nanmean((errors - np.nanmean(errors, axis=0)) ** 2))
+    known = np.where(np.isnan(errors), 0.0, weights)
+    filled = np.nan_to_num(errors)
+    means = (filled * known).sum(axis=0) / known.sum(axis=0)
+    return float(np.average((filled - means) ** 2, weights=known))
 
 
 def _wider(data_sets: int) -> float:
@@ -362,10 +408,10 @@ def _wider(data_sets: int) -> float:
     return float(t.ppf(0.975, data_sets - 1)) / WIDTH
 
 
-def _root(errors: Matrix) -> float:
-    """Root mean square; that of a lone figure where nothing else is known is 0."""
-    kept = errors[~np.isnan(errors)]
-    return float(np.sqrt(np.mean(kept**2))) if len(kept) else 0.0
+def _root(errors: Matrix, weights: Matrix) -> float:
+    """Weighted root mean square; 0 where there is none."""
+    values, _, known = _known(errors, weights)
+    return float(np.sqrt(np.average(values**2, weights=known))) if len(values) else 0.0
 
 
 def _habits(
@@ -443,7 +489,7 @@ def _report(fitted: Coefficients, table: Table, residuals: Matrix, strength: flo
     lines = [
         f"{fitted.rows} rows, {len(fitted.data)} data sets, strength {strength:.2g}",
         *(
-            f"{name:20} error {_root(residuals[i]):.2f} log odds, widened "
+            f"{name:20} error {_root(residuals[i], table.weights[i]):.2f} log odds, widened "
             f"{fitted.strategies[name].deviation:.2f}, weights "
             + " ".join(f"{w:+.2f}" for w in fitted.strategies[name].weights)
             for i, name in enumerate(STRATEGIES)
