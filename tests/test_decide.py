@@ -124,7 +124,7 @@ def row(rng: np.random.Generator, data: str, near: float) -> dict[str, Any]:
     for freedom, strategy in enumerate(STRATEGIES):
         gain = 0.2 + freedom * 0.35 * (math.log(per_class) - 4) + rng.normal(0, 0.05)
         gain += 0 if strategy == "scratch" else 1.5 * (near - 0.5)
-        log_odds = prediction.reference(strategy, one) + gain
+        log_odds = prediction.reference(one) + gain
         epochs = 10 if freedom else 1
         unit = prediction.unit(strategy, one) * one.size.train * epochs
         made[strategy] = {

@@ -43,7 +43,7 @@ def _forecast(
     strategy: Strategy, measured: Measurements, known: Coefficients, epochs: int
 ) -> Forecast:
     line = known.strategies[strategy]
-    centre = reference(strategy, measured) + line.intercept
+    centre = reference(measured) + line.intercept
     for weight, value, scale in zip(line.weights, features(measured), known.features, strict=True):
         if value is not None:
             held = min(max(value, scale.low), scale.high)
@@ -58,11 +58,11 @@ def _forecast(
     return Forecast(log_odds=centre, shown=shown)
 
 
-def reference(strategy: Strategy, measured: Measurements) -> float:
-    """Log odds of the probe that a strategy is predicted from: the pretrained one at the tap, for
-    scratch the best random one.
+def reference(measured: Measurements) -> float:
+    """Log odds of the probe that strategies are predicted from: the pretrained one at the tap;
+    without pretrained weights the best random one.
     """
-    probe = best(measured, pretrained=False) if strategy == "scratch" else tapped(measured)
+    probe = tapped(measured) or best(measured, pretrained=False)
     return 0.0 if probe is None else odds(probe.linear, probe.examples)
 
 
