@@ -21,13 +21,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autotl.errors import AutotlError
+from autotl.files import sha256
 from autotl.loading import load
 from autotl.plugins import OfferedBackbone, locate
 from autotl.plugins.discovery import GROUP, Asked, ask
@@ -268,7 +269,7 @@ def examine_backbone(spec: Any, progress: Any) -> list[str]:
         one = build(located, pretrained=True, seed=1)
         two = build(located, pretrained=True, seed=2)
         problems += [*_pretrained_problems(first, one, two), *_output_problems(located, one)]
-    return problems
+    return [*problems, *_statistics_problems(located.backbone, first)]
 
 
 def _random_problems(first: keras.Model, again: keras.Model, other: keras.Model) -> Iterator[str]:
@@ -309,6 +310,26 @@ def _layers(net: keras.Model) -> list[tuple[str, str, str, str]]:
         for layer in net.layers
         if type(layer).__name__ != "InputLayer"
     ]
+
+
+def _statistics_problems(backbone: Backbone, net: keras.Model) -> Iterator[str]:
+    given = backbone.reference_statistics
+    if given is None:
+        return
+    path = Path(str(resources.files(given.package).joinpath(given.file)))
+    if not path.is_file() or sha256(path) != given.sha256:
+        yield f"{path} is missing, or is not the file of the checksum that is stated"
+        return
+    with np.load(path, allow_pickle=False) as found:
+        for stage in backbone.stages:
+            channels = net.get_layer(stage).output.shape[-1]
+            shapes = {"mean": (channels,), "covariance": (channels, channels)}
+            for name, shape in shapes.items():
+                key = f"{stage}/{name}"
+                if key not in found or found[key].shape != shape:
+                    yield f"{given.file} has no {key} of shape {shape}"
+                elif not np.isfinite(found[key]).all():
+                    yield f"{given.file}: {key} is not finite"
 
 
 def _equal_weights(first: keras.Model, second: keras.Model) -> bool:

@@ -14,7 +14,6 @@ that would be longer is annealed to end there). DATA holds
 from __future__ import annotations
 
 import argparse
-import gzip
 import itertools
 import json
 import math
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from cells import Bench
 from coefficients import done
+from fashion import npz
 from machine import statement
 
 from autotl.decide import decide
@@ -67,7 +67,7 @@ def rows() -> list[dict[str, Any]]:
 def run(data: Path, fashion: Path, most: float | None) -> None:
     """Add the missing cells to the rows."""
     with Bench() as bench:
-        paths = {"cifar10": data / "cifar10", "fashion-mnist": _fashion(fashion, bench.folder)}
+        paths = {"cifar10": data / "cifar10", "fashion-mnist": npz(fashion, bench.folder)}
         for examples, (data_set, path) in itertools.product(EXAMPLES, paths.items()):
             cell = {"data": data_set, "backbone": BACKBONE, "input_size": SIZE, "limit": examples}
             cell |= {"code": trainer_digest(), "most": most}
@@ -80,23 +80,6 @@ def run(data: Path, fashion: Path, most: float | None) -> None:
             with ROWS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
             print(f"{data_set}, {examples}: {row['seconds']:.0f} s", flush=True)
-
-
-def _fashion(folder: Path, out: Path) -> Path:
-    def idx(name: str, skip: int, count: int) -> np.ndarray:
-        with gzip.open(folder / name) as stream:
-            return np.frombuffer(stream.read(), np.uint8, offset=skip)[:count]
-
-    train, test, area = 10_000, 2_000, 28 * 28
-    path = out / "fashion-mnist.npz"
-    np.savez(
-        path,
-        x_train=idx("train-images-idx3-ubyte.gz", 16, train * area).reshape(-1, 28, 28),
-        y_train=idx("train-labels-idx1-ubyte.gz", 8, train),
-        x_test=idx("t10k-images-idx3-ubyte.gz", 16, test * area).reshape(-1, 28, 28),
-        y_test=idx("t10k-labels-idx1-ubyte.gz", 8, test),
-    )
-    return path
 
 
 def table(found: list[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from autotl.records import (
     InputSizes,
     Loader,
     Preprocessing,
+    ReferenceStatistics,
     Weights,
     from_json,
     to_json,
@@ -103,6 +104,8 @@ def _backbone(given: Backbone) -> Iterator[str]:
     yield from _preprocessing(given.preprocessing, given.input_sizes)
     for weights in given.weights:
         yield from _weights(weights)
+    if given.reference_statistics is not None:
+        yield from _statistics(given.reference_statistics)
 
 
 def _sizes(sizes: InputSizes) -> Iterator[str]:
@@ -122,9 +125,22 @@ def _preprocessing(given: Preprocessing, sizes: InputSizes) -> Iterator[str]:
         yield "preprocessing needs a scale that is not 0 and deviations above 0"
 
 
+def _statistics(given: ReferenceStatistics) -> Iterator[str]:
+    if not _relative(given.file):
+        yield f"reference statistics {given.file!r} are not a relative path"
+    if not _SHA256.fullmatch(given.sha256):
+        yield f"the sha256 of {given.file} is not 64 lower-case hexadecimal digits"
+    if given.size < 1 or given.images < 2:
+        yield f"the size of {given.file} must be more than 0, its images more than 1"
+
+
+def _relative(file: str) -> bool:
+    parts = file.replace("\\", "/").split("/")
+    return bool(file) and ".." not in parts and bool(parts[0])
+
+
 def _weights(given: Weights) -> Iterator[str]:
-    parts = given.file.replace("\\", "/").split("/")
-    if not given.file or ".." in parts or not parts[0]:
+    if not _relative(given.file):
         yield f"weights file {given.file!r} is not a relative path"
     if given.sha256 is not None and not _SHA256.fullmatch(given.sha256):
         yield f"the sha256 of {given.file} is not 64 lower-case hexadecimal digits"

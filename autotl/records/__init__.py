@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from autotl.records.contract import Backbone, Dataset, InputSizes, Loader, Preprocessing, Weights
+from autotl.records.contract import (
+    Backbone,
+    Dataset,
+    InputSizes,
+    Loader,
+    Preprocessing,
+    ReferenceStatistics,
+    Weights,
+)
 from autotl.records.data import (
     FileRef,
     LoadRecord,
@@ -83,6 +91,7 @@ __all__ = [
     "Preprocessing",
     "Probe",
     "Recipe",
+    "ReferenceStatistics",
     "ReportRecord",
     "RunRecords",
     "STRATEGIES",

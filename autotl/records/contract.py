@@ -53,6 +53,22 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceStatistics:
+    """What a backbone's stages give for images of its source domain that were held out.
+
+    `file`, beside the package `package` and of the checksum `sha256`, is an `.npz` without pickle.
+    For each stage it holds `STAGE/mean` (channels,) and `STAGE/covariance` (channels, channels),
+    float32, of its output averaged over positions, over `images` images of `size` pixels a side.
+    """
+
+    file: str
+    package: str
+    sha256: str
+    size: int
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backbone:
     """A pretrained network as data.
 
@@ -78,7 +94,7 @@ class Backbone:
     source_domain: str
     weights: tuple[Weights, ...] = ()
     weights_license: str = ""
-    reference_statistics: str | None = None
+    reference_statistics: ReferenceStatistics | None = None
     no_partial_freeze: str = ""
     kind: str = "image"
     contract: int = CONTRACT

@@ -11,6 +11,10 @@ FOLDER = Path(__file__).parent
 """The folder that holds the weights, their checksum, the class names and the card."""
 
 WEIGHTS_FILE = FOLDER / "weights.npz"
+REFERENCE_FILE = FOLDER / "reference.npz"
+REFERENCE_IMAGES = 10_000
+"""The official validation images, none of which was trained on."""
+
 CHECKSUM_FILE = FOLDER / "SHA256SUMS"
 CLASSES_FILE = FOLDER / "classes.txt"
 

@@ -22,6 +22,9 @@ HALVING = frozenset({"stage2", "stage3a", "stage4"})
 HEAD = "head"
 """The classifier of the training task; in the weights file, not in the network."""
 
+ECHO = "echo"
+"""The linear map to the teacher's features while training; neither in the file nor the network."""
+
 
 def build(input_size: int, weights: Path | None) -> keras.Model:
     """Build the network for preprocessed images, without a head and without pooling.
@@ -82,11 +85,12 @@ def _convolution(x: Any, name: str, width: int, *, size: int, stride: int) -> An
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
-    """Map `layer/variable` to the variable, for every weight of the layers of `model`."""
+    """Map `layer/variable` to the variable, for every weight that a weights file keeps."""
     return {
         f"{layer.name}/{variable.name}": variable
         for layer in model.layers
         for variable in layer.weights
+        if layer.name != ECHO
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -74,28 +75,45 @@ def normalise(images: npt.NDArray[np.uint8] | Floats) -> Floats:
     return np.asarray(images * scale.astype(np.float32) - shift, np.float32)
 
 
-def augment(
-    images: Pixels,
-    size: int,
-    rng: np.random.Generator,
-    *,
-    area: tuple[float, float],
-    aspect: float,
-) -> Floats:
-    """Return normalised random crops `(n, size, size, 3)` of uint8 `(n, 64, 64, 3)`.
+@dataclasses.dataclass(frozen=True)
+class Boxes:
+    """Rectangles within the originals, in pixels: `(n,)` float each."""
 
-    A crop covers a share of the image within `area`, its sides differ by a factor of at most
-    `aspect`, and half of the crops are mirrored.
+    top: npt.NDArray[np.float64]
+    left: npt.NDArray[np.float64]
+    height: npt.NDArray[np.float64]
+    width: npt.NDArray[np.float64]
+
+    def of(self, rows: npt.NDArray[np.int64]) -> Boxes:
+        """Return the boxes of some images."""
+        return Boxes(self.top[rows], self.left[rows], self.height[rows], self.width[rows])
+
+
+def boxes(n: int, seed: list[int], *, area: tuple[float, float], aspect: float) -> Boxes:
+    """Return a random box for each of `n` images.
+
+    A box covers a share of the image within `area`; its sides differ by a factor of at most
+    `aspect`.
     """
-    n = len(images)
+    rng = np.random.default_rng(seed)
     shape = np.exp(rng.uniform(-0.5, 0.5, n) * np.log(aspect))
     length = SIDE * np.sqrt(rng.uniform(*area, n))
     height, width = np.minimum(length * shape, SIDE), np.minimum(length / shape, SIDE)
     top, left = rng.uniform(0, SIDE - height), rng.uniform(0, SIDE - width)
-    rows, columns = _sampling(top, height, size), _sampling(left, width, size)
-    mirrored = rng.random(n) < 0.5
-    columns[mirrored] = columns[mirrored, ::-1]
-    return normalise(_resample(images.astype(np.float32), rows, columns))
+    return Boxes(top, left, height, width)
+
+
+def crop(
+    images: Pixels, where: Boxes, size: int, mirrored: npt.NDArray[np.bool_] | None = None
+) -> Floats:
+    """Return what the boxes show of uint8 `(n, 64, 64, 3)`, resampled: float32 0..255
+    `(n, size, size, 3)`, left and right exchanged where `mirrored` `(n,)` says so.
+    """
+    rows = _sampling(where.top, where.height, size)
+    columns = _sampling(where.left, where.width, size)
+    if mirrored is not None:
+        columns[mirrored] = columns[mirrored, ::-1]
+    return _resample(images.astype(np.float32), rows, columns)
 
 
 def _sampling(start: npt.NDArray[np.float64], length: npt.NDArray[np.float64], size: int) -> Floats:

@@ -3,7 +3,9 @@
     python -m autotl.builtin.embedded.recipe TINY_IMAGENET_FOLDER [--minutes N] [--out FILE]
 
 The folder is the unpacked archive of Tiny ImageNet (`train/`, `val/`, `words.txt`). Run the
-command again to go on where it stopped; `--minutes 0` only exports and evaluates.
+command again to go on where it stopped: from the checkpoint in the work folder where that is
+there, else from the weights file and the `training.json` beside it (the momentum then restarts).
+`--minutes 0` only exports and evaluates.
 """
 
 from __future__ import annotations
@@ -22,56 +24,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autotl.builtin.embedded import CHECKSUM_FILE, CLASSES_FILE, WEIGHTS_FILE, network, pictures
+from autotl.builtin.embedded import (
+    CHECKSUM_FILE,
+    CLASSES_FILE,
+    REFERENCE_FILE,
+    WEIGHTS_FILE,
+    network,
+    pictures,
+    reference,
+    student,
+    teacher,
+)
+from autotl.builtin.embedded.student import Recipe
 
 if TYPE_CHECKING:
     import keras
 
 log = logging.getLogger("autotl.builtin.embedded.recipe")
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """A stretch of the training at one image size."""
-
-    size: int
-    epochs: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the weights, besides the data."""
-
-    phases: tuple[Phase, ...] = (Phase(32, 3.0), Phase(48, 1.0))
-    checkpoints_per_epoch: int = 2
-    batch: int = 128
-    peak_rate: float = 0.1
-    warm_up_epochs: float = 0.5
-    momentum: float = 0.9
-    l2: float = 5e-4
-    label_smoothing: float = 0.1
-    crop_area: tuple[float, float] = (0.35, 1.0)
-    crop_aspect: float = 4 / 3
-    settling_batches: int = 80
-    settling_momentum: float = 0.95
-    seed: int = 0
-
-    @property
-    def parts(self) -> int:
-        """The number of parts of the whole training, each ended by a checkpoint."""
-        return sum(round(phase.epochs * self.checkpoints_per_epoch) for phase in self.phases)
-
-    def size(self, part: int) -> int:
-        """Return the image size of a part."""
-        for phase in self.phases:
-            part -= round(phase.epochs * self.checkpoints_per_epoch)
-            if part < 0:
-                return phase.size
-        raise IndexError("the training has no such part")
-
-    def steps(self, examples: int) -> int:
-        """Return the number of batches of one part."""
-        return examples // self.checkpoints_per_epoch // self.batch
 
 
 @dataclasses.dataclass
@@ -81,104 +50,65 @@ class Progress:
     parts: int = 0
     seconds: float = 0.0
     checkpoint: str = ""
+    restarts: list[int] = dataclasses.field(default_factory=list)
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
-def classifier(recipe: Recipe, steps: int) -> keras.Model:
-    """Return the compiled network with its training head, for images of any size.
-
-    The rate of weight decay is that of an L2 penalty, `l2` / (1 - momentum), because keras
-    applies it outside the momentum; gains, offsets and biases are spared.
+def resume(recipe: Recipe, data: student.Data, work: Path, out: Path) -> Any:
+    """Return the model and the progress: those of the checkpoint in `work`, else those of the
+    weights file `out` where the same recipe made it, else fresh ones.
     """
-    import keras
-
-    body = network.graph(None)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(body.output)
-    classes = keras.layers.Dense(200, name=network.HEAD, dtype="float32")(x)
-    model = keras.Model(body.input, classes, name="embedded_classifier")
-    warm_up = round(recipe.warm_up_epochs * recipe.checkpoints_per_epoch * steps)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, recipe.parts * steps - warm_up, warmup_target=recipe.peak_rate, warmup_steps=warm_up
-    )
-    optimiser = keras.optimizers.SGD(
-        rate,
-        momentum=recipe.momentum,
-        nesterov=True,
-        weight_decay=recipe.l2 / (1 - recipe.momentum),
-    )
-    optimiser.exclude_from_weight_decay(
-        var_list=[v for v in model.trainable_variables if len(v.shape) == 1]
-    )
-    loss = keras.losses.CategoricalCrossentropy(True, label_smoothing=recipe.label_smoothing)
-    model.compile(optimiser, loss, metrics=["accuracy"], jit_compile=False)
-    return model
-
-
-def batches(recipe: Recipe, part: int, images: pictures.Pixels, labels: pictures.Labels) -> Any:
-    """Return one part's batches as a `keras.utils.PyDataset`, prepared by a second thread.
-
-    Order and crops depend on the seed, the part and the batch alone, so a resumed training sees
-    what an uninterrupted one does.
-    """
-    import keras
-
-    epoch, share = divmod(part, recipe.checkpoints_per_epoch)
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(images))
-    order = np.array_split(order, recipe.checkpoints_per_epoch)[share]
-    targets = np.eye(200, dtype=np.float32)
-
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-        """Float32 images `(batch, size, size, 3)` and one-hot labels `(batch, 200)`."""
-
-        def __len__(self) -> int:
-            return recipe.steps(len(images))
-
-        def __getitem__(self, index: int) -> tuple[pictures.Floats, pictures.Floats]:
-            rows = order[index * recipe.batch : (index + 1) * recipe.batch]
-            crops = pictures.augment(
-                images[rows],
-                recipe.size(part),
-                np.random.default_rng([recipe.seed, part, index]),
-                area=recipe.crop_area,
-                aspect=recipe.crop_aspect,
-            )
-            return crops, targets[labels[rows]]
-
-    return Batches(workers=1, max_queue_size=8)
-
-
-def resume(recipe: Recipe, steps: int, work: Path) -> tuple[keras.Model, Progress]:
-    """Return the model and the progress of the last checkpoint in `work`, or fresh ones."""
     import keras
 
     keras.utils.set_random_seed(recipe.seed)
-    model = classifier(recipe, steps)
+    model = student.classifier(recipe, len(data.images))
     record = work / "progress.json"
-    if not record.is_file():
+    if record.is_file():
+        progress = Progress(**json.loads(record.read_text(encoding="utf-8")))
+        saved = keras.saving.load_model(work / progress.checkpoint, compile=True)
+        # The saved optimiser has forgotten which variables decay spares: only its state is taken.
+        model.set_weights(saved.get_weights())
+        model.optimizer.build(model.trainable_variables)
+        for mine, theirs in zip(model.optimizer.variables, saved.optimizer.variables, strict=True):
+            mine.assign(theirs)
+        return model, progress
+    known = _recorded(out, recipe)
+    if known is None:
         return model, Progress()
-    progress = Progress(**json.loads(record.read_text(encoding="utf-8")))
-    saved = keras.saving.load_model(work / progress.checkpoint, compile=True)
-    # The saved optimiser has forgotten which variables decay spares, so only its state is taken.
-    model.set_weights(saved.get_weights())
+    network.assign(model, network.read_weights(out))
+    student.fit_echo(model, data)
     model.optimizer.build(model.trainable_variables)
-    for mine, theirs in zip(model.optimizer.variables, saved.optimizer.variables, strict=True):
-        mine.assign(theirs)
-    return model, progress
+    steps = known["parts_done"] * recipe.steps(len(data.images))
+    model.optimizer.iterations.assign(steps)
+    log.info("going on from %s, part %d of %d", out, known["parts_done"], recipe.parts)
+    return model, Progress(
+        parts=known["parts_done"],
+        seconds=known["seconds"],
+        restarts=[*known["restarts"], known["parts_done"]],
+        history=known["history"],
+    )
+
+
+def _recorded(out: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The record beside the weights, where this recipe made them."""
+    path = out.with_name("training.json")
+    if not out.is_file() or not path.is_file():
+        return None
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return known if known["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe))) else None
 
 
 def settle(model: keras.Model, recipe: Recipe, images: pictures.Pixels) -> None:
-    """Take the batch norm's statistics anew from whole images at 64 pixels.
-
-    Crops enlarge what they show, so that crops at 48 pixels show things about as large as whole
-    images at 64 do; the margins and the sharpness still differ.
+    """Take the batch norm's statistics anew from whole images at 64 pixels, as the mean over
+    many batches, since crops enlarge what they show.
     """
     import keras
 
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = recipe.settling_momentum
+    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     order = np.random.default_rng([recipe.seed, recipe.parts]).permutation(len(images))
     for batch in range(recipe.settling_batches):
+        for layer in layers:
+            layer.momentum = batch / (batch + 1)
         rows = order[batch * recipe.batch : (batch + 1) * recipe.batch]
         model(pictures.normalise(images[rows]), training=True)
 
@@ -188,21 +118,25 @@ def checkpoint(model: keras.Model, progress: Progress, work: Path) -> None:
     previous, progress.checkpoint = progress.checkpoint, f"part-{progress.parts:04d}.keras"
     model.save(work / progress.checkpoint)
     _write(work / "progress.json", json.dumps(dataclasses.asdict(progress)))
-    if previous:
+    if previous and previous != progress.checkpoint:
         (work / previous).unlink(missing_ok=True)
 
 
 def export(model: keras.Model, progress: Progress, facts: dict[str, Any], out: Path) -> None:
-    """Write the weights, their checksum and `training.json`, each in one step."""
+    """Write the weights, the checksums and `training.json`, each in one step."""
     network.write_weights(model, out)
-    digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    _write(out.with_name(CHECKSUM_FILE.name), f"{digest}  {out.name}\n")
+    statistics = out.with_name(REFERENCE_FILE.name)
+    files = [path for path in (out, statistics) if path.is_file()]
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
+    _write(out.with_name(CHECKSUM_FILE.name), "".join(lines))
     done = {
         "parts_done": progress.parts,
-        "epochs_done": progress.parts / facts["recipe"]["checkpoints_per_epoch"],
+        "epochs_done": progress.parts / facts["recipe"]["parts_per_epoch"],
+        "restarts": progress.restarts,
         "seconds": round(progress.seconds),
         "history": progress.history,
-        "weights_sha256": digest,
+        "weights_sha256": digests[out.name],
     }
     _write(out.with_name("training.json"), json.dumps(facts | done, indent=1) + "\n")
 
@@ -215,7 +149,7 @@ def _write(path: Path, text: str) -> None:
 
 def evaluate(weights: Path, images: pictures.Pixels, labels: pictures.Labels) -> float:
     """Return the top-1 accuracy of the weights file, head included, at 64 pixels."""
-    model = classifier(Recipe(), 1)
+    model = student.headed(None)
     network.assign(model, network.read_weights(weights))
     right = 0
     for start in range(0, len(images), 250):
@@ -224,10 +158,10 @@ def evaluate(weights: Path, images: pictures.Pixels, labels: pictures.Labels) ->
     return right / len(images)
 
 
-def advance(model: keras.Model, progress: Progress, recipe: Recipe, data: Any) -> None:
-    """Train one part on `data` and note what came of it in `progress`."""
+def advance(model: keras.Model, progress: Progress, recipe: Recipe, data: student.Data) -> None:
+    """Train one part and note what came of it in `progress`."""
     begin = time.monotonic()
-    history = model.fit(data, verbose=0).history
+    history = model.fit(student.batches(recipe, progress.parts, data), verbose=0).history
     took = time.monotonic() - begin
     facts = {
         "size": recipe.size(progress.parts),
@@ -239,30 +173,55 @@ def advance(model: keras.Model, progress: Progress, recipe: Recipe, data: Any) -
     log.info("part %d of %d: %s", progress.parts, recipe.parts, progress.history[-1])
 
 
-def train(folder: Path, out: Path, work: Path, minutes: float) -> None:
-    """Train, or go on training, for about `minutes`; export after every part; then evaluate."""
-    recipe = Recipe()
-    paths, labels = pictures.training_files(folder)
-    images = pictures.decode(paths, work / "train.npy")
+def train(
+    folder: Path, out: Path, work: Path, minutes: float, weights: str, recipe: Recipe
+) -> None:
+    """Train, or go on training, for about `minutes`; then export, evaluate on the validation
+    images, and write the reference statistics that they give.
+    """
+    end = time.monotonic() + 60 * minutes
+    data = prepared(recipe, folder, work, weights)
     paths, validation_labels = pictures.validation_files(folder)
     validation = pictures.decode(paths, work / "validation.npy")
-    out.with_name(CLASSES_FILE.name).write_text(
-        "\n".join(pictures.class_lines(folder)) + "\n", encoding="utf-8"
-    )
-    facts = describe(recipe, len(images), len(validation))
-    steps = recipe.steps(len(images))
-    model, progress = resume(recipe, steps, work)
-    end = time.monotonic() + 60 * minutes
+    _write(out.with_name(CLASSES_FILE.name), "\n".join(pictures.class_lines(folder)) + "\n")
+    facts = describe(recipe, len(data.images), len(validation))
+    model, progress = resume(recipe, data, work, out)
     while progress.parts < recipe.parts and time.monotonic() < end:
-        advance(model, progress, recipe, batches(recipe, progress.parts, images, labels))
+        advance(model, progress, recipe, data)
         checkpoint(model, progress, work)
-        export(model, progress, facts, out)
-    settle(model, recipe, images)
-    facts["settled"] = True
+    settle(model, recipe, data.images)
     export(model, progress, facts, out)
     facts["top1_validation"] = evaluate(out, validation, validation_labels)
     log.info("top-1 on validation at 64 pixels: %.4f", facts["top1_validation"])
+    reference.write(out, validation, out.with_name(REFERENCE_FILE.name))
     export(model, progress, facts, out)
+
+
+def prepared(recipe: Recipe, folder: Path, work: Path, weights: str) -> student.Data:
+    """Return the decoded training images and what the teacher says of each view of them."""
+    paths, labels = pictures.training_files(folder)
+    images = pictures.decode(paths, work / "train.npy")
+    where = [
+        pictures.boxes(
+            len(images), [recipe.seed, view], area=recipe.crop_area, aspect=recipe.crop_aspect
+        )
+        for view in range(recipe.views)
+    ]
+    features = teacher.features(weights, images, where, work)
+    head = teacher.classifier(
+        features, labels, work, epochs=recipe.teacher_epochs, seed=recipe.seed
+    )
+    mean, deviation = teacher.moments(features)
+    return student.Data(
+        images=images,
+        labels=labels,
+        boxes=where,
+        features=features,
+        mean=mean,
+        deviation=deviation,
+        kernel=np.asarray(head.layers[-1].kernel),
+        bias=np.asarray(head.layers[-1].bias),
+    )
 
 
 def describe(recipe: Recipe, training: int, validation: int) -> dict[str, Any]:
@@ -271,9 +230,9 @@ def describe(recipe: Recipe, training: int, validation: int) -> dict[str, Any]:
 
     return {
         "data": {"name": "Tiny ImageNet", "training": training, "validation": validation},
+        "teacher": {"name": teacher.NAME, "weights": "ImageNet", "size": teacher.SIZE},
         "recipe": dataclasses.asdict(recipe),
         "parts": recipe.parts,
-        "settled": False,
         "evaluation_size": pictures.SIDE,
         "top1_validation": None,
         "versions": {
@@ -295,14 +254,19 @@ def main() -> None:
         "--work",
         type=Path,
         default=Path.home() / ".cache" / "autotl" / "embedded",
-        help="where decoded images and checkpoints are kept",
+        help="where decoded images, the teacher's features and checkpoints are kept",
+    )
+    parser.add_argument(
+        "--teacher",
+        default="imagenet",
+        help=f"weights file of {teacher.NAME} without top (default: Keras's own)",
     )
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    # TensorFlow leaves oneDNN off on processors without AVX-512, where it halves the time.
+    # TensorFlow leaves oneDNN off on some processors, where it halves the time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     chosen.work.mkdir(parents=True, exist_ok=True)
-    train(chosen.folder, chosen.out, chosen.work, chosen.minutes)
+    train(chosen.folder, chosen.out, chosen.work, chosen.minutes, chosen.teacher, Recipe())
 
 
 if __name__ == "__main__":
