@@ -3,8 +3,9 @@
 Runs in a worker. Three faults of tf2onnx 1.17, all silent, are met here:
 
 - It makes every captured constant (a Normalization's mean, say) a required input of the graph,
-  and `onnx.checker` passes such a file. Only what is not captured is named as an input here (a
-  large constant is a placeholder too), and the graph's inputs are compared with what was asked.
+  and `onnx.checker` passes such a file. Only what is not captured is named as an input here
+  (TensorFlow hands a large constant in like an input), and the graph's inputs are compared with
+  what was asked.
 - It leaves operations that it does not know in the graph, even when told not to go on. Each
   operator is looked up here.
 - A zero Pad before a MaxPool is right, but onnxruntime folds it into the pooling, whose own

@@ -76,7 +76,7 @@ def main() -> None:
     if chosen.data is None and not chosen.fit:
         parser().error("name the folder of data sets, or --fit")
     if chosen.data is not None:
-        cells = [cell for cell in CELLS if cell[0] in chosen.backbones]
+        cells = [x for x in CELLS if x[0] in chosen.backbones and x[2] in chosen.examples]
         if chosen.finish:
             wanted = {(name, *cell) for cell in cells for name in chosen.sets}
             within = [row for row in rows() if tuple(row[key] for key in KEY) in wanted]
@@ -96,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fit", action="store_true", help="write the coefficients")
     made.add_argument("--most", type=float, help="seconds a training (default: no cap)")
     made.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    sizes = sorted({cell[2] for cell in CELLS})
+    made.add_argument("--examples", nargs="+", type=int, default=sizes, choices=sizes)
     made.add_argument("--backbones", nargs="+", default=sorted({cell[0] for cell in CELLS}))
     made.add_argument(
         "--strategies", nargs="+", default=list(STRATEGIES), help="those that --finish trains"
