@@ -8,9 +8,9 @@ Runs in a worker. Three faults of tf2onnx 1.17, all silent, are met here:
   what was asked.
 - It leaves operations that it does not know in the graph, even when told not to go on. Each
   operator is looked up here.
-- A zero Pad before a MaxPool is right, but onnxruntime folds it into the pooling, whose own
-  padding means minus infinity, and gives wrong numbers. The Pad gets the value 1e-30 instead of
-  0, which is not folded and changes no result.
+- A zero Pad before a MaxPool is right, but onnxruntime before 1.32 folds it into the pooling, whose
+  own padding means minus infinity, and gives wrong numbers. The Pad gets the value 1e-30 instead
+  of 0, which is not folded and changes no result.
 """
 
 from __future__ import annotations
