@@ -511,6 +511,7 @@ def answers(reference: Any, **changed: Any) -> gate.Answers:
         "plain": table[:4],
         "reference": table,
         "resize_off": 1.0,
+        "resize_apart": 0.0,
         "tolerance": 1e-3,
         "typical": 1e-5,
         "level_response": 1e-3,
@@ -616,8 +617,29 @@ def test_the_graph_resizes_as_pillow_does(
     (found,) = resizers[policy].run(None, {"image": image[None]})
     assert found.shape == (1, 32, 32, 3)
     off = np.abs(found[0] - resize(image, 32, policy).astype(np.float32))
-    assert off.max() <= 1
+    assert off.max() <= gate.MOST_LEVELS
+    assert (off > 1).mean() < 0.01
     assert off.mean() < 0.05
+
+
+@pytest.mark.parametrize(("seed", "side"), [(340, 8), (247, 16), (17, 32), (34, 128)])
+def test_noise_on_which_two_faithful_resizes_were_two_levels_apart(seed: int, side: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    size = side * 5 // 4
+    front = graph._front(Preprocessing(size=size)).SerializeToString()
+    (found,) = onnxruntime.InferenceSession(front).run(None, {"image": image[None]})
+    off = np.abs(found[0] - resize(image, size, "squash").astype(np.float32))
+    assert off.max() <= gate.MOST_LEVELS
+
+
+def test_a_tie_that_falls_either_way_is_no_fault() -> None:
+    assert gate.judge(answers(sure(4), resize_off=2.0, resize_apart=1e-7)).examples == 4
+
+
+@pytest.mark.parametrize("changed", [{"resize_off": 3.0}, {"resize_apart": 2e-4}])
+def test_a_resize_further_off_is_refused(changed: dict[str, float]) -> None:
+    with pytest.raises(ParityError, match="resizes images otherwise"):
+        gate.judge(answers(sure(4), **changed))
 
 
 def test_parts_of_an_older_opset_are_brought_to_ours() -> None:
