@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.builtin.array_values import Scaling, classes_and_labels, scaling, to_pixels
-from autotl.builtin.split_names import SPLITS, split_of_word, words_of
+from autotl.builtin.split_names import split_of_word, words_of
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
-from autotl.records import Dataset, Loader
+from autotl.records import SPLITS, Dataset, Loader
 
 NAME = "arrays"
 EXPECTED = (

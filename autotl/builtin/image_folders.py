@@ -17,11 +17,11 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from autotl.builtin.split_names import SPLITS, split_of
+from autotl.builtin.split_names import split_of
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
 from autotl.pixels import IMAGE_SUFFIXES, printable
-from autotl.records import Dataset, Loader
+from autotl.records import SPLITS, Dataset, Loader
 
 NAME = "image-folders"
 EXPECTED = (

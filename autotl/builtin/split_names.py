@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-SPLITS = ("train", "validation", "test")
-"""The three splits, in the order in which loaders list examples."""
-
 _SPELLINGS = {
     "train": ("train", "training", "tr", "trn"),
     "validation": ("validation", "valid", "val", "dev"),

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from autotl.errors import DataError, PluginError
-from autotl.records import Dataset
+from autotl.records import KINDS, SPLITS, Dataset
 
-SPLITS = ("train", "validation", "test")
-KINDS = ("image",)
 _NAMED = 10
 
 

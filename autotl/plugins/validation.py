@@ -12,6 +12,7 @@ import msgspec
 from autotl.errors import PluginError
 from autotl.records import (
     CONTRACT,
+    KINDS,
     Backbone,
     InputSizes,
     Loader,
@@ -22,7 +23,6 @@ from autotl.records import (
     to_json,
 )
 
-KINDS = ("image",)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 _BUILD = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

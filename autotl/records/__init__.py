@@ -49,7 +49,15 @@ from autotl.records.results import (
     RunRecords,
 )
 from autotl.records.trials import Head, Ledger, Numbers, Recipe, SearchRecord, Trial, TrialResult
-from autotl.records.words import CONTRACT, METRICS, STRATEGIES, Metric, Strategy
+from autotl.records.words import (
+    CONTRACT,
+    KINDS,
+    METRICS,
+    SPLITS,
+    STRATEGIES,
+    Metric,
+    Strategy,
+)
 
 R = TypeVar("R")
 
@@ -78,6 +86,7 @@ __all__ = [
     "Head",
     "InputSizes",
     "Interval",
+    "KINDS",
     "Ledger",
     "LoadRecord",
     "Loader",
@@ -94,6 +103,7 @@ __all__ = [
     "ReferenceStatistics",
     "ReportRecord",
     "RunRecords",
+    "SPLITS",
     "STRATEGIES",
     "SearchRecord",
     "SetAside",

@@ -14,3 +14,6 @@ STRATEGIES: tuple[Strategy, ...] = (
 Metric = Literal["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]
 METRICS: tuple[Metric, ...] = ("accuracy", "balanced-accuracy", "macro-f1", "log-loss")
 CONTRACT = 1
+KINDS = ("image",)
+"""Kinds of input that the engine knows."""
+SPLITS = ("train", "validation", "test")
