@@ -7,6 +7,7 @@ the names of image files end, and how they are written. NumPy and Pillow only.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -91,6 +92,15 @@ def resize(
     tall, wide = ((2 * side * size + shorter) // (2 * shorter) for side in (height, width))
     top, left = (tall - size) // 2, (wide - size) // 2
     return _resized(image, tall, wide)[top : top + size, left : left + size]
+
+
+def content_hash(content: Any) -> str:
+    """SHA-256 in hex of encoded bytes, or of an array's shape, type and values."""
+    if not isinstance(content, np.ndarray):
+        return hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(f"{content.dtype.str}{content.shape}".encode())
+    digest.update(np.ascontiguousarray(content).data)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from autotl import activations, pixels
-from autotl.activations import identity, passes, store
+from autotl.activations import identity, images, passes, store
 from autotl.errors import DataError, DiskError, ResourceError, UnreadableError, UsageError
 
 HERE = Path(__file__).parent
@@ -311,6 +311,44 @@ def test_an_example_that_went_away_is_named(folder: Path) -> None:
     assert list(folder.glob("*")) == []
 
 
+def test_examples_that_changed_since_they_were_loaded_are_named(folder: Path) -> None:
+    def read(row: int) -> Any:
+        return np.full((8, 8, 3), row, np.uint8)
+
+    with pytest.raises(DataError, match="12 examples cannot be read any more") as caught:
+        stored(folder, read=read)
+    assert "0.png: Its content is not what was loaded." in caught.value.details
+    assert list(folder.glob("*")) == []
+
+
+def test_an_interrupt_does_not_wait_for_what_is_queued(folder: Path) -> None:
+    import tiny_backbone as tiny
+
+    data, hashes = tiny.dataset(400)
+    begun: list[int] = []
+
+    def read(row: int) -> Any:
+        begun.append(row)
+        time.sleep(0.01)
+        return data.read(row)
+
+    def interrupted(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    slow = dataclasses.replace(data, read=read)
+    with pytest.raises(KeyboardInterrupt):
+        activations.store_rows(
+            slow, range(400), hashes, tiny.located(), folder, progress=interrupted
+        )
+    assert len(begun) < 200
+
+
+def test_another_decoder_has_another_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, first = stored(folder)
+    monkeypatch.setattr(images.metadata, "version", lambda name: "0")
+    assert stored(folder)[1].key != first.key
+
+
 def test_unreadable_rows_are_set_aside(folder: Path) -> None:
     import tiny_backbone as tiny
 
@@ -419,7 +457,7 @@ def test_a_mended_network_is_computed_anew(folder: Path, tmp_path: Path, written
     assert not set(ensure(folder, written)) & set(first)
 
 
-@pytest.mark.parametrize("raised", ["keras", "tensorflow", "tests"])
+@pytest.mark.parametrize("raised", ["keras", "tensorflow", "onnxruntime", "tf2onnx", "tests"])
 def test_other_versions_compute_anew(
     folder: Path, written: Any, raised: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -482,6 +520,7 @@ def test_engines_that_disagree_are_an_error(
     monkeypatch.setattr(passes, "AGREEMENT", -1.0)
     with pytest.raises(InternalError, match="disagree on stage_1"):
         ensure(folder, tiny, engine="onnxruntime")
+    assert list(folder.glob("*.onnx")) == []
     monkeypatch.undo()
     monkeypatch.syspath_prepend(HERE)
     ensure(folder, tiny, engine="onnxruntime")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autotl.pixels import content_hash
 from autotl.records import (
     Backbone,
     Dataset,
@@ -92,4 +92,4 @@ def dataset(count: int, classes: int = 3, seed: int = 0) -> tuple[Dataset, list[
         classes=tuple("abcdefgh"[:classes]),
         read=lambda i: pixels[i],
     )
-    return made, [hashlib.sha256(one.tobytes()).hexdigest() for one in pixels]
+    return made, [content_hash(one) for one in pixels]

@@ -10,12 +10,14 @@ from typing import Any
 
 from autotl.records import LocatedBackbone, to_json
 
+_ENGINES = ("keras", "tensorflow", "tf2onnx", "onnxruntime")
+
 
 def identity(located: LocatedBackbone, pretrained: bool, seed: int) -> list[Any]:
     """The weights, the graph, and what computes it.
 
     The graph is known by the name and the source of the module that builds it, and by the
-    versions of its distribution, of keras and of tensorflow: a mended `build` with the same
+    versions of its distribution and of the libraries that compute: a mended `build` with the same
     weights gives other outputs. The module is found and read, not imported.
     """
     return [
@@ -24,7 +26,7 @@ def identity(located: LocatedBackbone, pretrained: bool, seed: int) -> list[Any]
         list(located.backbone.stages),
         to_json(located.preprocessing),
         _source(located.backbone.build),
-        [_version(name) for name in (located.distribution, "keras", "tensorflow")],
+        [_version(name) for name in (located.distribution, *_ENGINES)],
     ]
 
 

@@ -1,4 +1,4 @@
-"""Examples decoded once and kept as resized uint8 pixels."""
+"""Examples kept as resized uint8 pixels, so that no trial decodes any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,16 +57,15 @@ def store_pixels(
     margin = size * 8 // 7
     labels = [dataset.labels[row] for row in rows]
     content = [hashes[row] for row in rows]
-    key = store.key_of(
-        "pixels", VERSION, content, labels, len(train), size, margin, located.preprocessing.resize
-    )
+    policy = located.preprocessing.resize
+    key = store.key_of("pixels", *_decoder(), content, labels, len(train), size, margin, policy)
     keys = [store.key_of(key, part) for part in ("pixels", "margin", "labels")]
     paths = [store.find(folder, part) for part in keys]
     if None in paths:
         shapes = [(len(rows), size, size, 3), (len(train), margin, margin, 3), (len(rows),)]
         with store.arrays(folder, keys, shapes, [np.uint8, np.uint8, np.int32]) as arrays:
             arrays[2][:] = labels
-            failed = _fill(dataset, rows, arrays[:2], located.preprocessing.resize, progress)
+            failed = _fill(dataset, rows, content, arrays[:2], policy, progress)
             if failed:
                 raise _changed(dataset, rows, failed)
         paths = [store.find(folder, part) for part in keys]
@@ -96,14 +96,15 @@ def store_rows(
     `ResourceError` as `store_pixels` does.
     """
     size, resize = located.preprocessing.size, located.preprocessing.resize
-    key = store.key_of("rows", VERSION, [hashes[row] for row in rows], size, resize)
+    content = [hashes[row] for row in rows]
+    key = store.key_of("rows", *_decoder(), content, size, resize)
     path = store.find(folder, key)
     if path is not None:
         return StoredRows(path=path, rows=tuple(rows))
     failed: dict[int, str] = {}
     try:
         with store.arrays(folder, [key], [(len(rows), size, size, 3)], [np.uint8]) as arrays:
-            failed = _fill(dataset, rows, arrays, resize, progress)
+            failed = _fill(dataset, rows, content, arrays, resize, progress)
             if failed:
                 raise _changed(dataset, rows, failed)
     except DataError:
@@ -116,18 +117,30 @@ def store_rows(
     return StoredRows(path=folder / f"{key}.npy", rows=tuple(rows))
 
 
+def _decoder() -> tuple[int, str]:
+    """What decodes and resizes."""
+    return VERSION, metadata.version("pillow")
+
+
 def _fill(
     dataset: Dataset,
     rows: Sequence[int],
+    hashes: Sequence[str],
     arrays: Sequence[NDArray[Any]],
     resize: Literal["squash", "crop"],
     progress: Progress,
 ) -> dict[int, str]:
-    """Fill the arrays (shorter ones with the first rows only); position → why it failed."""
+    """Fill the arrays (shorter ones with the first rows only); position → why it failed.
+
+    `hashes` are of the rows' content when it was loaded: what has changed since fails.
+    """
 
     def one(position: int) -> str | None:
         try:
-            image = pixels.decode(dataset.read(rows[position]))
+            content = dataset.read(rows[position])
+            if pixels.content_hash(content) != hashes[position]:
+                return "Its content is not what was loaded."
+            image = pixels.decode(content)
         except (UnreadableError, OSError) as error:
             return str(error)
         for array in arrays:
@@ -136,22 +149,25 @@ def _fill(
         return None
 
     failed: dict[int, str] = {}
-    workers = len(os.sched_getaffinity(0))
-    with pixels.pillow_warnings_ignored(), ThreadPoolExecutor(workers) as threads:
-        tasks = {threads.submit(one, position): position for position in range(len(rows))}
-        for done, task in enumerate(as_completed(tasks), start=1):
-            reason = task.result()
-            if reason is not None:
-                failed[tasks[task]] = reason
-            if progress is not None:
-                progress("decode", done, len(rows))
+    threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    try:
+        with pixels.pillow_warnings_ignored():
+            tasks = {threads.submit(one, position): position for position in range(len(rows))}
+            for done, task in enumerate(as_completed(tasks), start=1):
+                reason = task.result()
+                if reason is not None:
+                    failed[tasks[task]] = reason
+                if progress is not None:
+                    progress("decode", done, len(rows))
+    finally:  # Ctrl-C must not wait for all that is still queued
+        threads.shutdown(cancel_futures=True)
     return failed
 
 
 def _changed(dataset: Dataset, rows: Sequence[int], failed: dict[int, str]) -> DataError:
     lines = tuple(f"{dataset.ids[rows[p]]}: {failed[p]}" for p in sorted(failed))
     return DataError(
-        f"{len(failed)} examples that could be read before cannot be read any more.",
+        f"{len(failed)} examples cannot be read any more as they were loaded.",
         hint="Was the data changed while it was being used? Start again once it is at rest.",
         details=lines[:10],
     )

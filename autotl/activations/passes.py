@@ -1,8 +1,8 @@
 """Outputs of a backbone's stages, computed once and stored (runs in a worker).
 
 The engine is onnxruntime where there are enough images to pay for the conversion, else keras.
-The converted backbone is itself an entry of the store; when it is made, both engines are
-compared on the first batch.
+The converted backbone is itself an entry of the store; before it becomes one, both engines are
+compared on the first image.
 """
 
 from __future__ import annotations
@@ -118,9 +118,11 @@ def _forward(
         from autotl import model
 
         return _keras_forward(model.outputs(build(), located.backbone.stages, tuple(wants)))
+    from autotl import convert
+
     key = store.key_of("onnx", VERSION, about)
     path = store.find(folder, key, ".onnx") or _convert(folder, key, build(), located, read)
-    return _onnx_forward(path, [_output(*want) for want in wants])
+    return _onnx_forward(convert.read(path), [_output(*want) for want in wants])
 
 
 def _output(stage: int, pooled: bool) -> str:
@@ -139,7 +141,7 @@ def _keras_forward(outputs: keras.Model) -> Forward:
     return lambda x: [np.asarray(y) for y in graph(x)]
 
 
-def _onnx_forward(path: Path, names: list[str]) -> Forward:
+def _onnx_forward(proto: Any, names: list[str]) -> Forward:
     """The part of a converted backbone that gives the outputs named."""
     import onnxruntime
 
@@ -147,7 +149,7 @@ def _onnx_forward(path: Path, names: list[str]) -> Forward:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    part = convert.cut(convert.read(path), names).SerializeToString()
+    part = convert.cut(proto, names).SerializeToString()
     session = onnxruntime.InferenceSession(part, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda x: list(session.run(names, {name: x}))
@@ -156,29 +158,35 @@ def _onnx_forward(path: Path, names: list[str]) -> Forward:
 def _convert(
     folder: Path, key: str, net: keras.Model, located: LocatedBackbone, read: Read
 ) -> Path:
-    """The backbone with every stage as an output, pooled and not, as an entry of the store."""
+    """The backbone with every stage as an output, pooled and not, as an entry of the store.
+
+    Keras answers on the processor: an accelerator's shorter arithmetic would look like a fault.
+    """
+    import keras
+
     from autotl import convert, model
 
     stages = located.backbone.stages
     wants = [(n, pooled) for n in range(1, len(stages) + 1) for pooled in (False, True)]
     names = [_output(*want) for want in wants]
     outputs = model.outputs(net, stages, wants)
-    content = convert.to_onnx(outputs, output_names=names).SerializeToString()
-    store.make_room(folder, len(content))
-    path = store.make(folder, key, partial(_write, content), ".onnx")
+    proto = convert.to_onnx(outputs, output_names=names)
     first = model.prepare(read(0, 1), located.preprocessing)
-    expected, found = _keras_forward(outputs)(first), _onnx_forward(path, names)(first)
+    with keras.device("cpu:0"):
+        expected = _keras_forward(outputs)(first)
+    found = _onnx_forward(proto, names)(first)
     for name, one, other in zip(names, expected, found, strict=True):
         spread = max(float(one.std()), 0.01 * float(np.abs(one).max()), 1e-6)
         difference = float(np.max(np.abs(one - other))) / spread
         if not difference <= AGREEMENT:
-            path.unlink()
             raise InternalError(
                 f"onnxruntime and Keras disagree on {name} of {located.backbone.name}, by "
                 f"{difference:.2g} of its standard deviation.",
                 hint="Please report this, with the versions of onnxruntime and keras.",
             )
-    return path
+    content = proto.SerializeToString()
+    store.make_room(folder, len(content))
+    return store.make(folder, key, partial(_write, content), ".onnx")
 
 
 def _write(content: bytes, path: Path) -> None:

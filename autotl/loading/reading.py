@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from autotl.errors import UnreadableError
-from autotl.pixels import decode, pillow_warnings_ignored, shorter_side
+from autotl.pixels import content_hash, decode, pillow_warnings_ignored, shorter_side
 from autotl.records import Dataset
 
 Progress = Callable[[str, int, int], None]
@@ -29,15 +25,6 @@ class Reading:
     hash: str
     side: int
     fault: str | None = None
-
-
-def content_hash(content: Any) -> str:
-    """SHA-256 in hex of encoded bytes, or of an array's shape, type and values."""
-    if not isinstance(content, np.ndarray):
-        return hashlib.sha256(content).hexdigest()
-    digest = hashlib.sha256(f"{content.dtype.str}{content.shape}".encode())
-    digest.update(np.ascontiguousarray(content).data)
-    return digest.hexdigest()
 
 
 def read_all(
