@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from autotl.activations import holding, store_rows
 from autotl.errors import DataError
-from autotl.files import file_ref
+from autotl.files import checked, file_ref
 from autotl.records import (
     ClassScore,
     Dataset,
@@ -68,13 +68,16 @@ def evaluate(
 ) -> Evaluation:
     """Write `run_folder`/model.keras, predict the test rows with it, and judge that.
 
-    `folder` is the activation store. Test rows that cannot be decoded are set aside. Raises
-    `DataError` where there is no test row, and what the worker and the store raise.
+    `folder` is the activation store. Test rows that cannot be decoded, or are not what was loaded,
+    are set aside. Raises `DataError` where there is no test row, `RunFolderError` where a trial's
+    files are not as recorded, and what the worker and the store raise.
     """
     begun = time.monotonic()
     logits, labels = _validation(search.best, pixels, run_folder)
     temperature = fit_temperature(logits, labels)
     final = run_folder / MODEL
+    if progress is not None:
+        progress("writing the model", 0, 1)
     _write_model(worker, search.best, located, pixels.classes, temperature, final, run_folder)
     with holding():
         stored = store_rows(dataset, split.test, hashes, located, folder, progress)
@@ -105,7 +108,7 @@ def evaluate(
 def _validation(best: Trial, pixels: StoredPixels, run_folder: Path) -> tuple[Floats, Labels]:
     assert best.result is not None
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[pixels.train :]
-    return np.load(run_folder / best.result.predictions.path, allow_pickle=False), labels
+    return np.load(checked(best.result.predictions, run_folder), allow_pickle=False), labels
 
 
 def _write_model(
@@ -125,7 +128,7 @@ def _write_model(
             "recipe": to_json(trial.recipe),
             "classes": classes,
             "seed": trial.seed,
-            "weights": str(run_folder / trial.result.weights.path),
+            "weights": str(checked(trial.result.weights, run_folder)),
             "temperature": temperature,
             "out": str(out),
         },

@@ -1,14 +1,53 @@
-"""Whole files: written under another name and renamed, named by their SHA-256."""
+"""Whole files: found, written under another name and renamed, named by their SHA-256."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from autotl.records import FileRef
+from autotl.errors import RunFolderError, UsageError
+
+if TYPE_CHECKING:
+    from autotl.records import FileRef
+
+_START_ANEW = "Start a new run in another folder."
+_PUT_BACK = f"Put the file back as it was, or: {_START_ANEW[0].lower()}{_START_ANEW[1:]}"
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+
+
+def look(path: Path) -> Literal["file", "folder", "other"] | None:
+    """What lies there; None where nothing does, as under a name that no file can have.
+
+    Raises `UsageError` where a folder on the way may not be searched.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # a null character
+        return None
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return None
+        raise UsageError(
+            f"{path} cannot be looked at: {error.strerror}.",
+            hint="Check the permissions of the folders above it.",
+        ) from error
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
+def expanded(path: Path) -> Path:
+    """The path with a leading ~ put in, or as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def sha256(path: Path) -> str:
@@ -22,8 +61,28 @@ def file_ref(path: Path, root: Path) -> FileRef:
 
     Raises `ValueError` where the file lies outside `root`, `OSError` where it cannot be read.
     """
+    from autotl.records import FileRef  # here, so that prediction need not load the records
+
     relative = path.resolve().relative_to(root.resolve()).as_posix()
     return FileRef(path=relative, sha256=sha256(path), size=path.stat().st_size)
+
+
+def checked(ref: FileRef, root: Path) -> Path:
+    """The absolute path of a recorded file; raises `RunFolderError` unless it is as recorded."""
+    path = (root / ref.path).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise RunFolderError(
+            f"The journal names a file outside the run folder: {ref.path}.", hint=_START_ANEW
+        )
+    if look(path) != "file":
+        raise RunFolderError(
+            f"{path} is missing, but the journal says it was written.", hint=_PUT_BACK
+        )
+    if path.stat().st_size != ref.size or sha256(path) != ref.sha256:
+        raise RunFolderError(
+            f"{path} is not the file that the run wrote: its content differs.", hint=_PUT_BACK
+        )
+    return path
 
 
 def write_atomically(path: Path, writer: Callable[[Path], None]) -> Path:

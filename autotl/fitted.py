@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from autotl.errors import RunFolderError
+from autotl.files import expanded, look
 from autotl.records import Decision, LoadRecord, LocatedBackbone, Measurements, SplitRecord, to_json
 from autotl.report import predicted
 
@@ -50,13 +52,15 @@ class Fitted:
 
 def load(run: str | Path) -> Fitted:
     """The finished run in the folder `run`; raises `RunFolderError` where it is not finished."""
-    folder = Path(run)
+    folder = expanded(Path(run))
     report = folder / "report.json"
-    if not report.is_file():
-        unfinished = (folder / "run.json").is_file()
+    if look(report) != "file":
+        unfinished = look(folder / "run.json") == "file"
         raise RunFolderError(
             f"{folder} holds {'an unfinished run' if unfinished else 'no run'}.",
-            hint=f"Go on with: autotl resume {folder}" if unfinished else "Name a run's folder.",
+            hint=f"Go on with: autotl resume {quote(str(folder))}"
+            if unfinished
+            else "Name a run's folder.",
         )
     return Fitted(folder, json.loads(report.read_text("utf-8")))
 

@@ -12,9 +12,11 @@ from typing import Any
 from autotl import decide, evaluate, export, measure, report, search
 from autotl.activations import cache_folder, holding
 from autotl.errors import RunFolderError
+from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
 from autotl.plugins import Plugins, choose_backbone, discover
+from autotl.preparation import prepared
 from autotl.records import (
     Decision,
     LocatedBackbone,
@@ -32,7 +34,6 @@ from autotl.sitting import (
     Sitting,
     finished,
     limit,
-    prepared,
     run_records,
     same_files,
 )
@@ -83,7 +84,7 @@ def fit(
     plugins = _plugins(asked)
     name = Path(asked.data).stem if asked.data else "arrays"
     with open_run(
-        Path(out) if out else None, to_json(asked), name=name, plugins=plugins.versions()
+        expanded(Path(out)) if out else None, to_json(asked), name=name, plugins=plugins.versions()
     ) as run:
         return _steps(run, asked, _given(asked.data, data), plugins, listener or Silent())
 
@@ -102,7 +103,7 @@ def resume(
     limits of the whole run, what it spent and tried so far included; the run keeps them. Data or
     weights that changed are refused (`RunFolderError`), and what changed is named.
     """
-    with reopen(Path(run)) as reopened:
+    with reopen(expanded(Path(run))) as reopened:
         if budget is not None or trials is not None:
             limit(reopened, budget, trials)
         if finished(reopened):
@@ -155,7 +156,8 @@ def _decided(
     tools: Options,
 ) -> tuple[Measurements, Decision]:
     facts = (pixels, located, loaded.record, rows.record)
-    measured = at.once("measure", measure.measure, *facts, seed=at.asked.seed, **tools)
+    tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
+    measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
     limits["epochs"] = epochs(measured)
     return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
@@ -230,5 +232,5 @@ def named(data: Any) -> str | None:
     """The path or embedded name that `data` is, absolute where it is a path; None for arrays."""
     if not isinstance(data, str | Path):
         return None
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() else str(data)
+    path = expanded(Path(data))
+    return str(path.resolve()) if str(data) and look(path) else str(data)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.errors import DataError, UnreadableError, UsageError
+from autotl.files import expanded, look
 from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored, printable
 
 if TYPE_CHECKING:
@@ -79,14 +80,14 @@ def predict(
     """
     if top < 1 or batch < 1:
         raise UsageError(f"top and batch must be at least 1, not {top} and {batch}.")
-    opened = open_model(Path(model))
+    opened = open_model(expanded(Path(model)))
     return _predicted(opened, _items(inputs), top, batch, progress)
 
 
 def open_model(path: Path) -> Model:
     """Open an exported model; raises `UsageError` saying what is missing."""
-    path = path / "model.onnx" if path.is_dir() else path
-    if not path.is_file():
+    path = path / "model.onnx" if look(path) == "folder" else path
+    if look(path) != "file":
         raise UsageError(
             f"There is no model at {path}.",
             hint="Name the model.onnx that `autotl fit` wrote, or its run folder.",
@@ -171,9 +172,10 @@ def _found(given: Any, number: int) -> list[Item]:
         )
     name = os.fsdecode(given)
     path = Path(name)
-    if path.is_dir():
+    found = look(path)
+    if found == "folder":
         return _in_folder(path)
-    if not path.exists():
+    if found is None:
         raise UsageError(f"There is no file or folder {path}.")
     return [(printable(name), path)]
 

@@ -134,6 +134,8 @@ def _whole(value: SupportsIndex, option: str) -> int:
 def _text(value: object, option: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{option} must be text, not {value!r}.")
+    if not value.strip():
+        raise UsageError(f"{option} is empty.", hint="Name it, or leave the option out.")
     try:
         value.encode()
     except UnicodeEncodeError as error:

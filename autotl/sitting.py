@@ -1,7 +1,4 @@
-"""One process working on a run: the journal, the listener, plugins' observers and the clock.
-
-`prepared` is the part of the pipeline that `fit` and `inspect` share before anything is measured.
-"""
+"""One process working on a run: the journal, the listener, plugins' observers and the clock."""
 
 from __future__ import annotations
 
@@ -10,15 +7,13 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from autotl import loading, records
-from autotl.activations import store_pixels
-from autotl.errors import DiskError, ResourceError, RunFolderError, UsageError
-from autotl.files import sha256
-from autotl.plugins import Plugins, locate_backbone
+from autotl import records
+from autotl.errors import DiskError, ResourceError, UsageError
+from autotl.plugins import Plugins
 from autotl.records import (
     Budget,
     Decision,
@@ -32,14 +27,11 @@ from autotl.records import (
     ReportRecord,
     RunRecords,
     SearchRecord,
-    Split,
     SplitRecord,
-    StoredPixels,
     Trial,
 )
 from autotl.request import Request, budget_of
 from autotl.run import Run, versions
-from autotl.split import split
 
 R = TypeVar("R")
 
@@ -186,7 +178,7 @@ class Sitting:
 
 def _way_on(run: Run, asked: Request, error: ResourceError) -> str:
     """The error's hint, by a step that knows no run folder, with the command that goes on."""
-    command = f"autotl resume {run.folder}"
+    command = f"autotl resume {quote(str(run.folder))}"
     if isinstance(error, DiskError):
         return f"{error.hint} Then: {command}"
     if "--budget" not in error.hint:
@@ -208,84 +200,6 @@ class _Trials:
     def trial_finished(self, trial: Trial) -> None:
         """Pass it on."""
         self.listener.trial_finished(trial)
-
-
-def prepared(
-    at: Sitting, data: Any, cache: Path
-) -> tuple[loading.Loaded, Split, LocatedBackbone, StoredPixels]:
-    """Load the data, split it, settle the backbone and its input size, and store the pixels."""
-    loaded = _loaded(at, data)
-    at.require_seconds("the data was split")
-    rows = split(loaded.dataset, loaded.hashes, seed=at.asked.seed)
-    at.once("split", _counts, rows, verify=_same_split(rows.record))
-    located = at.once(
-        "backbone",
-        locate_backbone,
-        at.plugins,
-        at.asked.backbone,
-        median_side=loading.median_side(loaded, (*rows.train, *rows.validation)),
-        weights_file=Path(at.asked.weights) if at.asked.weights else None,
-        strategy=at.asked.strategy,
-        progress=at.listener.progress,
-        verify=_same_weights,
-    )
-    pixels = store_pixels(
-        loaded.dataset,
-        loaded.hashes,
-        (rows.train, rows.validation),
-        located,
-        folder=cache,
-        progress=at.listener.progress,
-    )
-    at.require_seconds("anything was measured")
-    return loaded, rows, located, pixels
-
-
-def _loaded(at: Sitting, data: Any) -> loading.Loaded:
-    found: list[loading.Loaded] = []
-    options = {"loader": at.asked.loader} if at.asked.loader else {}
-
-    def load(known: LoadRecord | None = None) -> loading.Loaded:
-        return loading.load(
-            data,
-            at.plugins.loaders,
-            options=options,
-            known=known,
-            progress=at.listener.progress,
-        )
-
-    def compute() -> LoadRecord:
-        found.append(load())
-        return found[0].record
-
-    record = at.once("load", compute)
-    return found[0] if found else load(record)
-
-
-def _counts(rows: Split) -> SplitRecord:
-    return rows.record
-
-
-def _same_split(now: SplitRecord) -> Callable[[SplitRecord], None]:
-    def verify(then: SplitRecord) -> None:
-        if then.digest != now.digest:
-            raise RunFolderError(
-                "The split drawn now is not the one that the run was started with.",
-                hint="The versions in run.json say what drew it; use them, or start a new run.",
-            )
-
-    return verify
-
-
-def _same_weights(located: LocatedBackbone) -> None:
-    if located.weights is None:
-        return
-    path = Path(located.weights)
-    if not path.is_file() or sha256(path) != located.weights_sha256:
-        raise RunFolderError(
-            f"The weights of {located.backbone.name} changed since the run was started: {path}.",
-            hint="Put the old file back, or start a new run.",
-        )
 
 
 def same_files(run: Run, *names: str) -> Callable[[Any], None]:

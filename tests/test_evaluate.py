@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotl import errors, evaluate
+from autotl.files import file_ref
+from autotl.pixels import content_hash
 from autotl.records import (
     Backbone,
     Dataset,
@@ -200,8 +202,9 @@ class FakeWorker:
 
 
 def trial(number: int, strategy: Any, run_folder: Path) -> Trial:
-    path = run_folder / f"{number}.npy"
-    np.save(path, np.eye(3, dtype=np.float32)[np.arange(120) % 3])
+    path, weights = run_folder / f"{number}.npy", run_folder / f"{number}.npz"
+    np.save(path, np.eye(3, dtype=np.float32)[np.arange(118) % 3])
+    weights.write_bytes(b"weights")
     recipe = Recipe(
         backbone="toy",
         strategy=strategy,
@@ -215,8 +218,8 @@ def trial(number: int, strategy: Any, run_folder: Path) -> Trial:
         metrics={},
         epochs=1,
         seconds=1.0,
-        weights=FileRef(path=f"{number}.npz", sha256="0", size=1),
-        predictions=FileRef(path=path.name, sha256="0", size=1),
+        weights=file_ref(weights, run_folder),
+        predictions=file_ref(path, run_folder),
         stopped="epochs",
     )
     return Trial(
@@ -253,7 +256,14 @@ def located() -> LocatedBackbone:
     )
 
 
-def ran(tmp_path: Path, *, best: int = 1, unreadable: tuple[int, ...] = ()) -> Any:
+def ran(
+    tmp_path: Path,
+    *,
+    best: int = 1,
+    unreadable: tuple[int, ...] = (),
+    changed: tuple[int, ...] = (),
+    spoilt: str = "",
+) -> Any:
     """Thirty rows of plain colours: 0..9 train, 10..19 validation, 20..29 test."""
     run_folder, read = tmp_path / "run", []
     run_folder.mkdir()
@@ -261,7 +271,10 @@ def ran(tmp_path: Path, *, best: int = 1, unreadable: tuple[int, ...] = ()) -> A
 
     def one(row: int) -> Any:
         read.append(row)
-        return b"torn" if row in unreadable else np.full((40, 40, 3), labels[row] * 100, np.uint8)
+        return b"torn" if row in unreadable else plain(row, 39 if row in changed else 40)
+
+    def plain(row: int, side: int = 40) -> Any:
+        return np.full((side, side, 3), labels[row] * 100, np.uint8)
 
     dataset = Dataset(
         kind="image",
@@ -293,8 +306,8 @@ def ran(tmp_path: Path, *, best: int = 1, unreadable: tuple[int, ...] = ()) -> A
         trial(0, "feature-extraction", run_folder),
         trial(1, "partial-freeze", run_folder),
     ]
-    for path in run_folder.glob("*.npy"):
-        np.save(path, np.load(path)[:118])
+    if spoilt:
+        (run_folder / spoilt).write_bytes(b"else")
     search = SearchRecord(
         best=trials[best],
         probe=trials[0],
@@ -308,7 +321,7 @@ def ran(tmp_path: Path, *, best: int = 1, unreadable: tuple[int, ...] = ()) -> A
     found = evaluate.evaluate(
         search,
         dataset,
-        tuple(f"{row:064d}" for row in range(30)),
+        tuple(content_hash(b"torn" if row in unreadable else plain(row)) for row in range(30)),
         split,
         pixels,
         located(),
@@ -347,6 +360,21 @@ def test_unreadable_test_rows_are_set_aside(tmp_path: Path) -> None:
     assert found.examples == 8
     assert [one.id for one in found.set_aside] == ["row21", "row25"]
     assert found.accuracy.value == 1.0
+
+
+def test_test_rows_that_are_no_longer_what_was_loaded_are_set_aside(tmp_path: Path) -> None:
+    found, _, _, _ = ran(tmp_path, changed=(22,))
+    assert found.examples == 9
+    assert [(one.id, one.reason) for one in found.set_aside] == [
+        ("row22", "Its content is not what was loaded.")
+    ]
+
+
+@pytest.mark.parametrize("name", ["1.npy", "1.npz", "0.npz"])
+def test_a_trial_s_file_that_changed_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(errors.RunFolderError, match=f"{name} is not the file") as caught:
+        ran(tmp_path, spoilt=name)
+    assert "Put the file back" in caught.value.hint
 
 
 def test_no_readable_test_row_is_an_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from autotl.activations import store
 from autotl.builtin import embedded
 from autotl.builtin.embedded_backbone import backbone
-from autotl.errors import InternalError
+from autotl.errors import DeadlineError, InternalError, ResourceError
 from autotl.measure import depth, measure, measuring, probes, sample, similarity, size
 from autotl.records import (
     LoadRecord,
@@ -431,6 +431,22 @@ def test_measure_without_weights(tmp_path: Path) -> None:
 def test_measure_lets_the_workers_error_through(tmp_path: Path) -> None:
     with pytest.raises(InternalError, match="as said"):
         run(tmp_path, Canned(tmp_path, 6, error=InternalError("as said")), located())
+
+
+def test_measuring_longer_than_the_budget_says_what_to_do(tmp_path: Path) -> None:
+    late = Canned(tmp_path, 6, error=DeadlineError("stopped"))
+    with pytest.raises(ResourceError, match="used up while measuring, which had 7 s") as caught:
+        measure(
+            stored(tmp_path),
+            located(),
+            load_record(100, (30, 30, 40)),
+            split_record(60),
+            late,
+            folder=tmp_path / "store",
+            seed=3,
+            deadline=7.0,
+        )
+    assert "--budget" in caught.value.hint
 
 
 def test_measure_honours_a_backbone_without_partial_freeze(tmp_path: Path) -> None:

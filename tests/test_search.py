@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotl import errors
+from autotl.files import file_ref
 from autotl.records import (
     Backbone,
     Budget,
@@ -204,7 +205,7 @@ class FakeWorker:
         if self.wrong:
             every = np.load(spec["pixels"]["labels"])
             np.save(out / "crossed.npy", answers(every, list(range(self.wrong(recipe)))))
-            crossed = ref(out / "crossed.npy", root)
+            crossed = file_ref(out / "crossed.npy", root)
         metrics = {
             name: selection.metric_value(logits, labels, name)
             for name in ("accuracy", "balanced-accuracy", "macro-f1")
@@ -213,16 +214,12 @@ class FakeWorker:
             metrics={**metrics, "log-loss": self.loss(recipe)},
             epochs=recipe.numbers.epochs if recipe.head.solver == "gradient" else 1,
             seconds=spent,
-            weights=ref(out / "weights.npz", root),
-            predictions=ref(out / "validation.npy", root),
+            weights=file_ref(out / "weights.npz", root),
+            predictions=file_ref(out / "validation.npy", root),
             stopped="epochs",
-            history=({"loss": 2.0}, {"loss": 1.0}),
+            history=({"epoch": 0.0, "loss": 2.0}, {"epoch": 1.0, "loss": 1.0}),
             crossed=crossed,
         )
-
-
-def ref(path: Path, root: Path) -> FileRef:
-    return FileRef(path=str(path.relative_to(root)), sha256="0", size=path.stat().st_size)
 
 
 def digest(recipe: Recipe) -> int:
@@ -420,6 +417,16 @@ def test_another_searchs_ledger_is_refused(bench: Bench) -> None:
 
 
 # ---- seeds ----
+
+
+def test_a_resumed_search_refuses_files_that_changed(bench: Bench) -> None:
+    bench.go(trials=4)
+    (bench.folder / "run/trials/001/validation.npy").write_bytes(b"else")
+    with pytest.raises(errors.RunFolderError, match=r"001/validation\.npy is not the file"):
+        bench.go(trials=4)
+    (bench.folder / "run/trials/001/validation.npy").unlink()
+    with pytest.raises(errors.RunFolderError, match="missing"):
+        bench.go(trials=4)
 
 
 def test_seed_zero_works_and_neighbours_share_nothing(bench: Bench) -> None:
@@ -965,7 +972,8 @@ def test_tensorboard_scalars_without_tensorflow(bench: Bench) -> None:
     assert [f.parent.name for f in files] == ["000-feature-extraction", "001-partial-freeze"]
     found = events(files[1])
     epochs = bench.ledger.trials()[1].recipe.numbers.epochs
-    assert [event.step for event in found] == [0, 1, 2, epochs]
+    assert [event.step for event in found] == [0, 0, 1, epochs]
+    assert [value.tag for value in found[1].summary.value] == ["loss"]
     assert found[1].summary.value[0].tag == "loss"
     assert found[1].summary.value[0].simple_value == 2.0
     tags = {value.tag for value in found[3].summary.value}

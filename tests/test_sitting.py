@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autotl
-from autotl import pipeline, sitting
+from autotl import pipeline, preparation, sitting
 from autotl.activations import store
 from autotl.errors import (
     AutotlError,
@@ -21,6 +21,7 @@ from autotl.errors import (
     RunFolderError,
     UsageError,
 )
+from autotl.files import file_ref
 from autotl.records import (
     Budget,
     Evaluation,
@@ -99,7 +100,7 @@ def test_files_that_changed_are_named(tmp_path: Path) -> None:
         refs: dict[str, FileRef] = {}
         for name in ("report", "card"):
             (run.folder / name).write_text(name)
-            refs[name] = run.file(run.folder / name)
+            refs[name] = file_ref(run.folder / name, run.folder)
         record = ReportRecord(**refs)
         verify = same_files(run, "report", "card")
         verify(record)
@@ -188,7 +189,7 @@ def test_a_backbone_that_cannot_be_had_is_said_before_the_data_is_read(
     def read(*_: Any, **__: Any) -> None:
         raise AssertionError("the data was read")
 
-    monkeypatch.setattr(sitting.loading, "load", read)
+    monkeypatch.setattr(preparation.loading, "load", read)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AutotlError) as caught:
         getattr(pipeline, command)("digits", **options)
@@ -248,7 +249,7 @@ def _finished(folder: Path, asked: Request) -> None:
         refs: dict[str, FileRef] = {}
         for name in FILES:
             (run.folder / name).write_text("{}")
-            refs[name] = run.file(run.folder / name)
+            refs[name] = file_ref(run.folder / name, run.folder)
         figures = Evaluation(
             **dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "majority"), one),
             **dict.fromkeys(("log_loss", "calibration_error", "temperature"), 1.0),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autotl.errors import DataError, UsageError
+from autotl.files import expanded, look
 from autotl.records import Loader
 
 
@@ -45,9 +46,9 @@ def choose(data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]) -> 
 
 def missing(data: Any, loaders: Sequence[Loader]) -> DataError | None:
     """The error for a path that does not exist; None where `data` exists or is no path."""
-    if not isinstance(data, str | os.PathLike) or Path(data).expanduser().exists():
+    if not isinstance(data, str | os.PathLike) or look(expanded(Path(data))):
         return None
-    near = _near(Path(data).expanduser(), [loader.name for loader in loaders])
+    near = _near(expanded(Path(data)), [loader.name for loader in loaders])
     guess = f" Did you mean {near}?" if near else ""
     return DataError(f"There is no file or folder '{data}'.{guess}", hint=_readable(loaders))
 
@@ -92,8 +93,8 @@ def _none(data: Any, loaders: Sequence[Loader], warnings: tuple[str, ...]) -> Da
         return error
     if not isinstance(data, str | os.PathLike):
         return DataError(f"No loader reads {_shown(data)}.", hint=_readable(loaders))
-    path = Path(data).expanduser()
-    if not path.is_dir():
+    path = expanded(Path(data))
+    if look(path) != "folder":
         return DataError(f"{path} is a file that no loader reads.", hint=_readable(loaders))
     folders, endings = _contents(path)
     if not folders and not endings:
@@ -121,9 +122,10 @@ def _contents(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _near(path: Path, names: Sequence[str]) -> str | None:
-    beside = []
-    if path.parent.is_dir():
+    try:
         beside = [entry.name for entry in path.parent.iterdir()]
+    except (OSError, ValueError):  # nothing to guess from
+        beside = []
     near = difflib.get_close_matches(path.name, [*beside, *names], n=1)
     if not near:
         return None

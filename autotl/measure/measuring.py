@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from autotl.errors import DeadlineError, ResourceError
 from autotl.measure import depth, probes, size
 from autotl.records import (
     LoadRecord,
@@ -79,18 +80,20 @@ def measure(
     *,
     folder: Path,
     seed: int,
+    deadline: float | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
     """Measure size, similarity, probes and speed on at most `SAMPLE` training rows.
 
     One pass of the pretrained backbone and one of the same network with random weights give the
     averaged outputs of every stage; the pretrained one stays in the store `folder`. Everything
-    but `speed` and `seconds` is a function of the data and the seed. Raises what the worker does.
+    but `speed` and `seconds` is a function of the data and the seed. Raises `ResourceError` where
+    the networks take longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
     spec = _spec(pixels, located, labels, folder, seed)
-    answer = worker.call("autotl.measure.sample:run", spec, progress=progress)
+    answer = _asked(worker, spec, deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
     stages = located.backbone.stages
     above = tuple(answer["parameters_above"])
@@ -119,6 +122,23 @@ def measure(
         weights=located.weights_sha256,
         no_partial_freeze=located.backbone.no_partial_freeze,
     )
+
+
+def _asked(
+    worker: Caller, spec: dict[str, Any], deadline: float | None, progress: Progress | None
+) -> dict[str, Any]:
+    if progress is not None:
+        progress("building the backbone", 0, 1)
+    try:
+        answer: dict[str, Any] = worker.call(
+            "autotl.measure.sample:run", spec, deadline=deadline, progress=progress
+        )
+    except DeadlineError as error:
+        raise ResourceError(
+            f"The budget was used up while measuring, which had {deadline:.0f} s.",
+            hint="Give a larger one with --budget, such as 10m.",
+        ) from error
+    return answer
 
 
 def _spec(

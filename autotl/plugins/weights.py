@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotl.errors import PluginError, UsageError
-from autotl.files import sha256
+from autotl.files import expanded, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
 from autotl.records import InputSizes, LocatedBackbone, Strategy, Weights
 
@@ -174,9 +174,9 @@ def locate(
     the first that is here is taken, and must have the checksum that the plugin states.
     """
     if weights_file is not None:
-        path = weights_file.expanduser().absolute()
-        if not path.is_file():
-            raise PluginError(f"There is no weights file {path}.")
+        path = expanded(weights_file).absolute()
+        if look(path) != "file":
+            raise PluginError(f"There is no weights file {path}.", hint="Correct --weights FILE.")
         return path, _digest(path)
     for weights, path in zip(offered.backbone.weights, _places(offered), strict=True):
         if path.is_file():
@@ -188,16 +188,15 @@ def locate(
     return None, None
 
 
-def choose_input_size(sizes: InputSizes, median_side: int, *, at_most: int | None = None) -> int:
+def choose_input_size(sizes: InputSizes, median_side: int) -> int:
     """The least allowed input size that is 1.25 times the images' median shorter side.
 
     Where the images are larger than any allowed size it is the largest, where smaller the least.
-    `at_most` lowers the largest, though not below the least. Unit: pixels.
+    Unit: pixels.
     """
     step = sizes.multiple_of
     least = math.ceil(sizes.least / step) * step
-    ceiling = sizes.most if at_most is None else min(sizes.most, at_most)
-    most = max(least, ceiling // step * step)
+    most = max(least, sizes.most // step * step)
     wanted = math.ceil(median_side * ENLARGEMENT / step) * step
     return min(max(wanted, least), most)
 

@@ -12,7 +12,7 @@ import filelock
 import msgspec
 
 from autotl.errors import AutotlError, DiskError, InternalError, RunFolderError, WorkerError
-from autotl.files import file_ref, sha256
+from autotl.files import checked
 from autotl.records import Budget, FileRef, Trial, from_json, to_json
 from autotl.run.journal import Journal, Line, full_disk
 from autotl.run.ledger import JournalLedger, round_trip
@@ -231,23 +231,9 @@ class Run:
         """What the search tells of its trials to."""
         return JournalLedger(self, self._journal)
 
-    def file(self, path: Path) -> FileRef:
-        """The record of a file in the run folder, with its SHA-256."""
-        try:
-            return file_ref(path, self.folder)
-        except ValueError as error:
-            raise InternalError(f"{path} is not in the run folder {self.folder}.") from error
-
     def check(self, ref: FileRef) -> Path:
         """The absolute path of the file; raises `RunFolderError` unless it is as recorded."""
-        path = (self.folder / ref.path).resolve()
-        if not path.is_relative_to(self.folder.resolve()):
-            raise RunFolderError(f"The journal names a file outside the run folder: {ref.path}.")
-        if not path.is_file():
-            raise RunFolderError(f"{path} is missing, but the journal says it was written.")
-        if path.stat().st_size != ref.size or sha256(path) != ref.sha256:
-            raise RunFolderError(f"{path} is not the file that the run wrote: its content differs.")
-        return path
+        return checked(ref, self.folder)
 
 
 def _worth_keeping(line: Line) -> bool:

@@ -9,18 +9,22 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
+from shlex import quote
 from typing import Any
 
 import filelock
 import msgspec
 
 from autotl.errors import DiskError, RunFolderError
-from autotl.files import write_atomically
+from autotl.files import look, write_atomically
 from autotl.run.folder import LOCK, Run
 from autotl.run.journal import Journal, disk
 
 SCHEMA = "autotl-run/1"
 LEAST_FREE_BYTES = 64 << 20
+LONGEST_STEM = 200
+"""Bytes of the data's name in the run folder's; file systems allow 255 in all."""
+
 _OWN_REMAINS = re.compile(r"\.lock|\.writing-.*")
 _UNFINISHED = re.compile(r"\.(writing|gate|probe)-.+")
 _NAMED = (
@@ -38,8 +42,10 @@ _NAMED = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that decide results, by name."""
-    found = {"python": python_version()}
+    """Versions of Python and of the installed libraries that decide results, by name; ours also
+    where it runs from a folder without being installed.
+    """
+    found = {"python": python_version(), "autotl": "not installed"}
     for name in _NAMED:
         try:
             found[name] = metadata.version(name)
@@ -60,7 +66,7 @@ def open_run(
     `request` is JSON-ready; `plugins` maps distributions to versions. Raises `RunFolderError`
     where `out` is not empty, a file, or not writable, `DiskError` where the disk is full.
     """
-    made = out is None or not out.exists()
+    made = out is None or look(out) is None
     folder = _new_folder(name) if out is None else _empty_folder(out)
     with disk(folder):
         _check_free(folder)
@@ -122,6 +128,7 @@ def _sweep(folder: Path) -> None:
 def _new_folder(name: str) -> Path:
     root = Path("autotl-runs")
     stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+    stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
     with disk(root):
         root.mkdir(exist_ok=True)
         number = 1
@@ -136,7 +143,7 @@ def _new_folder(name: str) -> Path:
 
 
 def _empty_folder(out: Path) -> Path:
-    if out.exists() and not out.is_dir():
+    if look(out) not in (None, "folder"):
         raise RunFolderError(f"{out} is a file.", hint="Name a folder that does not exist yet.")
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -144,7 +151,7 @@ def _empty_folder(out: Path) -> Path:
     if "run.json" in names:
         raise RunFolderError(
             f"{out} holds another run.",
-            hint=f"Continue it with `autotl resume {out}`, or name another folder.",
+            hint=f"Continue it with `autotl resume {quote(str(out))}`, or name another folder.",
         )
     if not all(_OWN_REMAINS.fullmatch(name) for name in names):
         raise RunFolderError(
@@ -155,8 +162,8 @@ def _empty_folder(out: Path) -> Path:
 
 def _described(folder: Path) -> dict[str, Any]:
     file = folder / "run.json"
-    if not file.is_file():
-        said = "does not exist" if not folder.exists() else "holds no run: run.json is missing"
+    if look(file) != "file":
+        said = "holds no run: run.json is missing" if look(folder) else "does not exist"
         raise RunFolderError(f"{folder} {said}.", hint="Name the folder that `autotl fit` made.")
     try:
         found = msgspec.json.decode(file.read_bytes())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.errors import DiskError, ResourceError, RunFolderError, WorkerError
+from autotl.files import checked
 from autotl.records import (
     Budget,
     Decision,
@@ -114,7 +115,8 @@ class Planned:
 def attempt(setting: Setting, planned: Planned, probe: Trial | None) -> Trial:
     """The ledger's record of the trial, else run it and tell the ledger. `probe` is trial 0.
 
-    Raises `RunFolderError` where the ledger's trial of this number was another one.
+    Raises `RunFolderError` where the ledger's trial of this number was another one, or its
+    predictions are not as they were written.
     """
     done = setting.ledger.replay(planned.number)
     if done is None:
@@ -128,6 +130,8 @@ def attempt(setting: Setting, planned: Planned, probe: Trial | None) -> Trial:
             hint="Start a new run: the versions, data or options are not those of this one.",
             details=(f"journal: {done.recipe}", f"now: {planned.recipe}"),
         )
+    elif done.result is not None:
+        checked(done.result.predictions, setting.run_folder)
     return done
 
 
@@ -209,7 +213,7 @@ def _probe_weights(setting: Setting, trial: Trial, probe: Trial | None) -> str |
     same = probe.recipe.taps == trial.recipe.taps and not trial.recipe.head.hidden
     if not same or probe.recipe.pretrained != trial.recipe.pretrained:
         return None
-    return str(setting.run_folder / probe.result.weights.path)
+    return str(checked(probe.result.weights, setting.run_folder))
 
 
 def logits_of(setting: Setting, trial: Trial) -> NDArray[np.float32]:
@@ -225,5 +229,6 @@ def crossed_of(setting: Setting, trial: Trial) -> NDArray[np.float32] | None:
 
 
 def _read(setting: Setting, file: FileRef) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = np.load(setting.run_folder / file.path, allow_pickle=False)
+    path = checked(file, setting.run_folder)
+    logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
     return logits

@@ -1,0 +1,116 @@
+"""What `fit` and `inspect` do alike before anything is measured: data, split, backbone, pixels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autotl import loading
+from autotl.activations import store_pixels
+from autotl.errors import PluginError, RunFolderError
+from autotl.files import sha256
+from autotl.plugins import locate_backbone
+from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
+from autotl.sitting import Sitting
+from autotl.split import split
+
+
+def prepared(
+    at: Sitting, data: Any, cache: Path
+) -> tuple[loading.Loaded, Split, LocatedBackbone, StoredPixels]:
+    """Load the data, split it, settle the backbone and its input size, and store the pixels."""
+    loaded = _loaded(at, data)
+    at.require_seconds("the data was split")
+    rows = split(loaded.dataset, loaded.hashes, seed=at.asked.seed)
+    at.once("split", _counts, rows, verify=_same_split(rows.record))
+    side = loading.median_side(loaded, (*rows.train, *rows.validation))
+    wanted: dict[str, Any] = {
+        "median_side": side,
+        "weights_file": Path(at.asked.weights) if at.asked.weights else None,
+        "strategy": at.asked.strategy,
+    }
+    located = at.once(
+        "backbone",
+        locate_backbone,
+        at.plugins,
+        at.asked.backbone,
+        **wanted,
+        progress=at.listener.progress,
+        verify=_same_weights,
+    )
+    located = _with_weights(at, located, wanted)
+    pixels = store_pixels(
+        loaded.dataset,
+        loaded.hashes,
+        (rows.train, rows.validation),
+        located,
+        folder=cache,
+        progress=at.listener.progress,
+    )
+    at.require_seconds("anything was measured")
+    return loaded, rows, located, pixels
+
+
+def _loaded(at: Sitting, data: Any) -> loading.Loaded:
+    found: list[loading.Loaded] = []
+    options = {"loader": at.asked.loader} if at.asked.loader else {}
+
+    def load(known: LoadRecord | None = None) -> loading.Loaded:
+        return loading.load(
+            data,
+            at.plugins.loaders,
+            options=options,
+            known=known,
+            progress=at.listener.progress,
+        )
+
+    def compute() -> LoadRecord:
+        found.append(load())
+        return found[0].record
+
+    record = at.once("load", compute)
+    return found[0] if found else load(record)
+
+
+def _counts(rows: Split) -> SplitRecord:
+    return rows.record
+
+
+def _same_split(now: SplitRecord) -> Callable[[SplitRecord], None]:
+    def verify(then: SplitRecord) -> None:
+        if then.digest != now.digest:
+            raise RunFolderError(
+                "The split drawn now is not the one that the run was started with.",
+                hint="The versions in run.json say what drew it; use them, or start a new run.",
+            )
+
+    return verify
+
+
+def _same_weights(located: LocatedBackbone) -> None:
+    """Raise `RunFolderError` where the weights file is there and is another one."""
+    path = None if located.weights is None else Path(located.weights)
+    if path is not None and path.is_file() and sha256(path) != located.weights_sha256:
+        raise _other_weights(located, "changed")
+
+
+def _with_weights(at: Sitting, located: LocatedBackbone, wanted: dict[str, Any]) -> LocatedBackbone:
+    """The backbone with its weights where they lie now, should they have moved since."""
+    if located.weights is None or Path(located.weights).is_file():
+        return located
+    with contextlib.suppress(PluginError):
+        now = locate_backbone(at.plugins, at.asked.backbone, **wanted, download=False)
+        if now.weights_sha256 == located.weights_sha256:
+            return replace(located, weights=now.weights)
+    raise _other_weights(located, "gone")
+
+
+def _other_weights(located: LocatedBackbone, what: str) -> RunFolderError:
+    return RunFolderError(
+        f"The weights of {located.backbone.name} are {what} since the run was started: "
+        f"{located.weights}.",
+        hint="Put the old file back, or start a new run.",
+    )

@@ -1,0 +1,81 @@
+"""What a resumed run does about weights that are not where they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from autotl import preparation
+from autotl.errors import PluginError, RunFolderError
+from autotl.files import sha256
+from autotl.records import LocatedBackbone
+
+
+@pytest.fixture
+def located(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocatedBackbone:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import tiny_backbone
+
+    path = tmp_path / "old.npz"
+    path.write_bytes(b"weights")
+    return replace(tiny_backbone.located(path), weights_sha256=sha256(path))
+
+
+def found_again(
+    monkeypatch: pytest.MonkeyPatch, found: LocatedBackbone | PluginError
+) -> list[dict[str, Any]]:
+    """Where the weights are looked for again, and how that was asked."""
+    asked: list[dict[str, Any]] = []
+
+    def locate(plugins: Any, name: str, **options: Any) -> LocatedBackbone:
+        asked.append(options)
+        if isinstance(found, PluginError):
+            raise found
+        return found
+
+    monkeypatch.setattr(preparation, "locate_backbone", locate)
+    return asked
+
+
+AT: Any = SimpleNamespace(plugins=None, asked=SimpleNamespace(backbone="tiny"))
+
+
+def test_weights_that_lie_where_they_were_are_not_looked_for(
+    located: LocatedBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = found_again(monkeypatch, PluginError("not asked for"))
+    preparation._same_weights(located)
+    assert preparation._with_weights(AT, located, {}) is located
+    assert asked == []
+
+
+def test_other_weights_in_their_place_are_refused(located: LocatedBackbone) -> None:
+    Path(str(located.weights)).write_bytes(b"others")
+    with pytest.raises(RunFolderError, match="are changed since"):
+        preparation._same_weights(located)
+
+
+def test_weights_that_moved_are_found_by_their_content_and_never_downloaded(
+    located: LocatedBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(str(located.weights)).rename(tmp_path / "new.npz")
+    moved = replace(located, weights=str(tmp_path / "new.npz"))
+    asked = found_again(monkeypatch, moved)
+    preparation._same_weights(located)
+    assert preparation._with_weights(AT, located, {"median_side": 9}) == moved
+    assert asked == [{"median_side": 9, "download": False}]
+
+
+@pytest.mark.parametrize("kind", ["others", "none"])
+def test_weights_that_are_gone_are_said_to_be(
+    kind: str, located: LocatedBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(str(located.weights)).unlink()
+    others = replace(located, weights_sha256="0" * 64)
+    found_again(monkeypatch, others if kind == "others" else PluginError("none here"))
+    with pytest.raises(RunFolderError, match="are gone since"):
+        preparation._with_weights(AT, located, {})
