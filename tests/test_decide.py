@@ -471,7 +471,7 @@ def test_a_race_that_is_granted_is_held(
 
 
 def test_what_becomes_of_a_close_runner_up_is_said() -> None:
-    one = measured(per_class=50)
+    one = measured(per_class=150)
     free = choose(one)
     assert free.race > 0
     assert any("is trained as well and validation settles it" in reason for reason in free.reasons)
@@ -481,6 +481,24 @@ def test_what_becomes_of_a_close_runner_up_is_said() -> None:
     tight = choose(one, Budget(seconds=seconds, trials=None))
     assert tight.race == 0
     assert any("does not hold both trainings" in reason for reason in tight.reasons)
+
+
+def test_a_close_probe_needs_no_share_of_the_budget() -> None:
+    known = fitted()
+    level = {"scratch": 2.0, "feature-extraction": 1.99}
+    lines = {
+        name: replace(line, intercept=level.get(name, -5.0), weights=(0.0,) * len(line.weights))
+        for name, line in known.strategies.items()
+    }
+    found = decide(
+        measured(per_class=50),
+        Budget(seconds=1e6, trials=None),
+        epochs=EPOCHS,
+        coefficients=replace(known, strategies=lines),
+    )
+    assert (found.strategy, found.runner_up) == ("scratch", "feature-extraction")
+    assert found.race == 0
+    assert any("in any case, as the probe" in reason for reason in found.reasons)
 
 
 def test_other_code_other_weights_other_backbone_are_said() -> None:
@@ -593,12 +611,13 @@ def test_code_that_means_the_same_has_the_same_digest() -> None:
     assert "".join(coefficients.code_of(plain)) == "".join(coefficients.code_of(dressed))
 
 
-def test_trainer_digest_is_stable() -> None:
-    coefficients.trainer_digest.cache_clear()
-    first = coefficients.trainer_digest()
-    coefficients.trainer_digest.cache_clear()
-    assert coefficients.trainer_digest() == first
-    assert len(first) == 64
+def test_the_shipped_coefficients_are_of_this_trainer() -> None:
+    assert coefficients.shipped()[0].code == coefficients.trainer_digest()
+
+
+def test_the_committed_rows_are_of_the_shipped_coefficients_trainer() -> None:
+    rows = [json.loads(line) for line in script().ROWS.read_text("utf-8").splitlines()]
+    assert {row["code"] for row in rows} == {coefficients.shipped()[0].code}
 
 
 @pytest.mark.parametrize("content", [None, b"{", b'{"schema": "x"}', b"[]"])

@@ -21,6 +21,7 @@ KEPT_SECONDS = 15.0
 LARGEST_RESERVE = 1 / 3
 
 SHORTEST = reasons.SHORTEST
+ALWAYS = reasons.ALWAYS
 
 Forecasts = dict[Strategy, Forecast]
 
@@ -88,13 +89,14 @@ def _outcome(
     rival = _first(others) if others else None
     wanted = 0.0 if strategy or rival is None else _race(found, chosen, rival, known)
     room = None if left is None else left - kept
+    raced = rival if rival != ALWAYS else None
     return reasons.Outcome(
         chosen=chosen,
         engine=engine,
         forced=strategy is not None,
         rival=rival,
         close=wanted > 0,
-        race=_granted(wanted, found[chosen], found[rival], room) if rival else 0.0,
+        race=_granted(wanted, found[chosen], found[raced], room) if raced else 0.0,
         left=left,
         reserve=kept,
         same_code=known.code == trainer_digest(),

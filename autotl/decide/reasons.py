@@ -20,6 +20,10 @@ SHORTEST = 0.5
 schedule to what it is given, and the search begins nothing with less."""
 
 
+ALWAYS: Strategy = "feature-extraction"
+"""Trained in every search, as its linear probe: it needs no share of the budget."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What was decided, as far as the reasons tell of it. `close` says that the margin lies within
@@ -77,6 +81,8 @@ def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
 
 
 def _settled(outcome: Outcome) -> str:
+    if outcome.rival == ALWAYS:
+        return f"; {ALWAYS} is trained in any case, as the probe, and validation settles it"
     if outcome.race <= 0:
         return ", but the budget does not hold both trainings"
     if outcome.left is None:
