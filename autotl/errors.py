@@ -18,6 +18,11 @@ AutotlError
 
 from __future__ import annotations
 
+FAULT_OF_CONVERSION = (
+    "This is a fault of the conversion or of the runtime, not of the data; no model file was "
+    "written. Please report it with the versions in run.json; another --backbone may do meanwhile."
+)
+
 
 class AutotlError(Exception):
     """An error with a message for a person: what happened, where, and what to do.
@@ -93,6 +98,9 @@ class ParityError(AutotlError):
     """The exported model did not pass its gate; no file was written."""
 
     exit_code = 6
+
+    def __init__(self, message: str, *, hint: str = "", details: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint or FAULT_OF_CONVERSION, details=details)
 
 
 class WorkerError(AutotlError):

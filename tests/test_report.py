@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from autotl.fitted import Inspection
-from autotl.records import STRATEGIES, Decision, Prediction
+from autotl.records import STRATEGIES, Decision, LoadRecord, Prediction, SetAside, SplitRecord
 from autotl.report import terminal
-from autotl.report.document import _decision
+from autotl.report.document import _backbone, _data, _decision
 
 FIGURES = Prediction(accuracy=0.9, low=0.8, high=0.95, minutes=1.0)
 
@@ -57,3 +60,41 @@ def test_a_strategy_that_is_impossible_is_null(decision: Decision) -> None:
 
 def test_the_terminal_shows_what_is_possible(decision: Decision) -> None:
     assert terminal._strategies(decision).row_count == 2
+
+
+def test_examples_that_were_set_aside_are_listed_once() -> None:
+    early, late = SetAside(id="a.png", reason="torn"), SetAside(id="b.png", reason="gone")
+    load = LoadRecord(
+        fingerprint="f",
+        loader="l",
+        reason="r",
+        kind="image",
+        examples=9,
+        classes=("x", "y"),
+        per_class=(4, 5),
+        median_side=9,
+        set_aside=(early,),
+        warnings=("few",),
+    )
+    split = SplitRecord(train=5, validation=2, test=2, dropped=0, digest="d", notes=("kept",))
+    evaluation: Any = SimpleNamespace(set_aside=(early, late))
+    found = _data(load, split, evaluation)
+    assert [each["id"] for each in found["set_aside"]] == ["a.png", "b.png"]
+    assert found["warnings"] == ["few", "kept"]
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_only_weights_that_the_model_grew_from_are_named(
+    pretrained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import tiny_backbone
+
+    located = tiny_backbone.located(Path("tiny.npz"))
+    located = replace(located, backbone=replace(located.backbone, weights_license="research only"))
+    best = SimpleNamespace(recipe=SimpleNamespace(pretrained=pretrained))
+    run: Any = SimpleNamespace(located=located, search=SimpleNamespace(best=best))
+    found = _backbone(run)
+    named = (found["weights_license"], found["weights_sha256"], found["source_domain"])
+    assert named == (("research only", "0" * 64, "noise") if pretrained else (None, None, None))
+    assert found["license"] == "Apache-2.0"

@@ -65,7 +65,7 @@ def _backbone(located: LocatedBackbone, recipe: Recipe) -> dict[str, Any]:
         "name": backbone.name,
         "distribution": located.distribution,
         "license": backbone.license,
-        "weights_license": backbone.weights_license or None,
+        "weights_license": (backbone.weights_license or None) if recipe.pretrained else None,
         "source_domain": backbone.source_domain if recipe.pretrained else None,
         "weights_sha256": located.weights_sha256 if recipe.pretrained else None,
         "pretrained": recipe.pretrained,

@@ -184,7 +184,6 @@ def _check_rounding(what: str, apart: Apart, answers: Answers, names: Sequence[s
                 f"same class: {apart.agreement:.2%}",
                 *apart.worst(names),
             ),
-            hint="This is a fault of the conversion or of the runtime; no model file was written.",
         )
 
 
@@ -199,7 +198,6 @@ def _check_raw(raw: Apart, answers: Answers) -> None:
                 f"median difference: {raw.median:.2e}, allowed: {MEDIAN:.0e}",
                 *raw.worst(answers.names),
             ),
-            hint="This is a fault of the conversion or of the runtime; no model file was written.",
         )
 
 

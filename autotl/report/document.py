@@ -68,16 +68,16 @@ def _data(load: LoadRecord, split: SplitRecord, evaluation: Evaluation) -> dict[
 
 
 def _backbone(run: RunRecords) -> dict[str, Any]:
-    backbone = run.located.backbone
+    backbone, pretrained = run.located.backbone, run.search.best.recipe.pretrained
     return {
         "name": backbone.name,
         "distribution": run.located.distribution,
         "parameters": backbone.parameters,
         "stages": list(backbone.stages),
         "license": backbone.license,
-        "weights_license": backbone.weights_license,
-        "weights_sha256": run.located.weights_sha256,
-        "source_domain": backbone.source_domain,
+        "weights_license": backbone.weights_license if pretrained else None,
+        "weights_sha256": run.located.weights_sha256 if pretrained else None,
+        "source_domain": backbone.source_domain if pretrained else None,
         "preprocessing": to_json(run.located.preprocessing),
     }
 

@@ -7,6 +7,7 @@ plain text too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from autotl.records import (
@@ -170,7 +171,7 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
     where = Text(
         f"Model   {folder}/model.onnx\n"
         f"Report  {folder}/report.json, {folder}/MODEL_CARD.md\n"
-        f"Try it  autotl predict {folder}/model.onnx IMAGE..."
+        f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
     return [_figures(report), _reasons(report["decision"]["reasons"]), where]
 
