@@ -6,6 +6,7 @@ import collections
 import importlib
 import io
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -18,12 +19,16 @@ import pytest
 from PIL import Image
 
 from autotl import prediction
+from autotl.activations import store
 from autotl.cli import console
 from autotl.cli.program import run
 from autotl.prediction import Predicted
 from autotl.records import SetAside, SplitRecord
 
+cli_backbones = importlib.import_module("autotl.cli.backbones")
+cli_plugins = importlib.import_module("autotl.cli.plugins")
 cli_predict = importlib.import_module("autotl.cli.predict")
+program_of = importlib.import_module("autotl.cli.program")
 ROOT = Path(__file__).parents[1]
 
 
@@ -63,7 +68,9 @@ def test_help_is_quick_to_import_and_names_every_command(tmp_path: Path) -> None
     assert not heavy & set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("command", ["fit", "inspect", "predict", "resume", "backbones", "plugins"])
+@pytest.mark.parametrize(
+    "command", ["fit", "inspect", "predict", "resume", "backbones", "plugins", "cache"]
+)
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert "Usage: autotl" in capsys.readouterr().out
@@ -82,6 +89,13 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
         (["fit", "digits", "--backbone", "embeded"], 4, "embedded"),
         (["fit", "digits", "--loader", "pictures"], 2, "pictures"),
         (["fit", "digits", "--wat"], 2, "--wat"),
+        (["fit", "~nobody-of-this-name/photos"], 3, "no file or folder"),
+        (["fit", "x" * 300], 3, "no file or folder"),
+        (["fit", ""], 2, "data is empty"),
+        (["fit", "digits", "--out", "x" * 300], 2, "too long"),
+        (["fit", "digits", "--backbone", "embedded", "--weights", "x" * 300], 4, "weights file"),
+        (["resume", "x" * 300], 2, "does not exist"),
+        (["predict", "x" * 300, str(ROOT)], 2, "no model"),
         (["fit"], 2, "DATA"),
         (["nonsense"], 2, "nonsense"),
         (["resume", "no-such-run"], 2, "no-such-run"),
@@ -237,6 +251,71 @@ def test_backbones_and_plugins_as_json(capsys: pytest.CaptureFixture[str]) -> No
     assert run(["plugins", "--json"]) == 0
     names = {row["name"] for row in json.loads(capsys.readouterr().out)}
     assert "image-folders" in names
+
+
+def test_a_plugin_s_words_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    words = {"name": "[bold]x", "distribution": "d", "version": "1", "status": "set aside"}
+    reason = "it needs mypkg[gpu]; [/opt/x] is missing"
+    row = {**words, "reason": reason, "backbones": [], "loaders": []}
+    console.show([cli_plugins._table([row])])
+    told = capsys.readouterr().out
+    assert "[bold]x" in told
+    assert reason in told
+
+
+def test_backbones_show_a_plugin_s_words_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {"least": 32, "most": 64}
+    words = {"name": "n", "parameters": 10, "license": "MIT [x]", "weights_license": "[/y]"}
+    row = {**words, "input_sizes": sizes, "weights_here": True, "source_domain": "photos [all]"}
+    console.show([cli_backbones._table([row])])
+    told = capsys.readouterr().out
+    assert "MIT [x]; [/y]" in told
+    assert "photos [all]" in told
+
+
+@pytest.mark.parametrize("command", ["plugins", "backbones"])
+def test_verbose_shows_the_whole_log(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("autotl")
+    before = log.level
+    try:
+        assert run([command, "--verbose"]) == 0
+        assert log.level == logging.DEBUG
+        assert run([command]) == 0
+        assert log.level == logging.WARNING
+    finally:
+        log.setLevel(before)
+    assert capsys.readouterr().out
+
+
+def test_too_little_memory_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(program_of.program, "main", full)
+    assert run(["fit", "digits"]) == 5
+    told = capsys.readouterr().err
+    assert "not enough memory" in told
+    assert "bug" not in told
+
+
+def test_the_cache_is_shown_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path))
+    with (
+        store.holding(),
+        store.arrays(store.cache_folder(), ["0" * 40], [(250_000,)], [np.float32]),
+    ):
+        pass
+    assert run(["cache"]) == 0
+    assert "1 entries, 1 MB" in capsys.readouterr().out
+    assert run(["cache", "--clear"]) == 0
+    assert "1 MB came free." in capsys.readouterr().out
+    assert run(["cache", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["entries"], found["bytes"], found["freed"]) == (0, 0, 0)
 
 
 def test_tables_are_plain_where_piped(tmp_path: Path) -> None:

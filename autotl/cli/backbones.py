@@ -22,9 +22,10 @@ def backbones(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, 
 
     Says of each whether its weights are on this machine.
     """
-    from autotl.cli.console import print_json, show
+    from autotl.cli.console import log_level, print_json, show
     from autotl.plugins import discover
 
+    log_level(verbose)
     rows = [_row(offered) for offered in discover(disabled=no_plugins).backbones]
     if as_json:
         print_json(rows)
@@ -49,6 +50,7 @@ def _row(offered: OfferedBackbone) -> dict[str, Any]:
 def _table(rows: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         "name", "parameters", "input", "weights", "license", "source domain", box=box.SIMPLE_HEAD
@@ -58,7 +60,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
         license_ = row["license"] + (
             f"; {row['weights_license']}" if row["weights_license"] else ""
         )
-        table.add_row(
+        cells = (
             row["name"],
             f"{row['parameters'] / 1e6:.2f} M",
             f"{sizes['least']} to {sizes['most']}",
@@ -66,4 +68,5 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             license_,
             row["source_domain"],
         )
+        table.add_row(*map(Text, cells))  # not markup: a plugin's words may hold brackets
     return table

@@ -54,9 +54,14 @@ def show(renderables: Iterable[Any]) -> None:
         console.print(renderable, soft_wrap=isinstance(renderable, Text))
 
 
+def log_level(verbose: bool) -> None:
+    """What of autotl's own log goes to standard error: warnings, or with `verbose` all of it."""
+    logging.getLogger("autotl").setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
 def listener(*, quiet: bool, verbose: bool) -> Quiet | Plain | Live:
     """The listener for this terminal; `verbose` also sets the level of the log."""
-    logging.getLogger("autotl").setLevel(logging.INFO if verbose else logging.WARNING)
+    log_level(verbose)
     if quiet:
         return Quiet()
     return Live(verbose) if sys.stderr.isatty() else Plain(verbose)

@@ -19,10 +19,11 @@ def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ..
 
     Also those that were set aside, and why.
     """
-    from autotl.cli.console import print_json, show
+    from autotl.cli.console import log_level, print_json, show
     from autotl.plugins import discover
     from autotl.records import to_json
 
+    log_level(verbose)
     rows: list[dict[str, Any]] = to_json(discover(disabled=no_plugins).listed)
     if as_json:
         print_json(rows)
@@ -35,15 +36,17 @@ def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ..
 def _table(rows: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("plugin", "distribution", "status", "backbones", "loaders", box=box.SIMPLE_HEAD)
     for row in rows:
         status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
-        table.add_row(
+        cells = (
             row["name"],
             f"{row['distribution']} {row['version']}".strip(),
             status,
             ", ".join(row["backbones"]) or "-",
             ", ".join(row["loaders"]) or "-",
         )
+        table.add_row(*map(Text, cells))  # not markup: a reason may hold brackets
     return table

@@ -17,9 +17,12 @@ from autotl.cli.inspect import inspect
 from autotl.cli.plugins import plugins
 from autotl.cli.predict import predict
 from autotl.cli.resume import resume
-from autotl.errors import AutotlError, InternalError
+from autotl.errors import AutotlError, InternalError, ResourceError
 
 REPORT = "This is a bug in autotl: please report it with what is shown above."
+
+NO_MEMORY = """There is not enough memory for this.
+Close other programs, or give fewer examples. A .npz is read whole; images in folders are not."""
 
 HELP = """Transfer learning that measures first.
 
@@ -79,6 +82,9 @@ def run(arguments: Sequence[str]) -> int:
     except AutotlError as error:
         print(f"autotl: {error}", file=sys.stderr)
         return error.exit_code
+    except MemoryError:
+        print(f"autotl: {NO_MEMORY}", file=sys.stderr)
+        return ResourceError.exit_code
     except Exception:
         logging.getLogger("autotl").exception("unexpected error")
         print(REPORT, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from autotl.cli.console import Live, Plain, Quiet, listener, print_json, show
@@ -23,7 +24,7 @@ def finish(
             fitted = work(heard)
         except KeyboardInterrupt as error:
             folder = getattr(error, "run_folder", None)
-            how = f" Go on with: autotl resume {folder}" if folder else ""
+            how = f" Go on with: autotl resume {quote(str(folder))}" if folder else ""
             print(f"Interrupted; what was finished is kept.{how}", file=sys.stderr)
             return 130
     if as_json:
