@@ -1,8 +1,8 @@
 """Every hook that a plugin may implement: who calls it, when, how often, what its return does.
 
 A plugin is a module that an installed distribution names in the entry-point group `autotl`; its
-functions are marked with `autotl.hookimpl`. Importing it must import neither keras nor
-tensorflow. It is imported once a process, when plugins are first asked for; a discovery is each
+functions are marked with `autotl.hookimpl`. Importing it must import none of keras, tensorflow,
+torch and jax. It is imported once a process, when plugins are first asked for; a discovery is each
 fit, resume or inspect, and each `autotl backbones` or `autotl plugins`.
 """
 
@@ -45,10 +45,11 @@ def autotl_loaders() -> list[Loader]:
 def autotl_step_finished(step: str, record: Any) -> None:
     """Called in the parent process after each step of a run is in the journal, once a step.
 
-    `step` is "load", "split", "backbone", "measure", "decide", "search", "evaluate", "export" or
-    "report", `record` the step's frozen record. Not called for steps replayed from the journal. A
-    return is ignored; an exception is reported as a warning that names the plugin and changes
-    nothing.
+    `step` and the class of `record`, in `autotl.records`: "load" `LoadRecord`, "split"
+    `SplitRecord`, "backbone" `LocatedBackbone`, "measure" `Measurements`, "decide" `Decision`,
+    "search" `SearchRecord`, "evaluate" `Evaluation`, "export" `Export`, "report" `ReportRecord`.
+    Not called for steps replayed from the journal. A return is ignored; an exception is reported
+    as a warning that names the plugin and changes nothing.
     """
 
 

@@ -16,7 +16,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -60,12 +61,18 @@ def check_plugin(plugin: str) -> Asked:
             brought.append(ask(import_module(module)))
         except AutotlError as error:
             problems.append(f"{module}: {error}")
+        except Exception as error:  # whatever a hook raises sets the plugin aside
+            problems.append(f"{module}: a hook raised {error!r}")
     _require(plugin, problems)
-    return replace(
-        brought[0],
-        backbones=tuple(backbone for one in brought for backbone in one.backbones),
-        loaders=tuple(loader for one in brought for loader in one.loaders),
-    )
+    backbones = tuple(backbone for one in brought for backbone in one.backbones)
+    loaders = tuple(loader for one in brought for loader in one.loaders)
+    _require(plugin, [*_repeated("backbone", backbones), *_repeated("loader", loaders)])
+    return replace(brought[0], backbones=backbones, loaders=loaders)
+
+
+def _repeated(what: str, brought: Sequence[Backbone | Loader]) -> Iterator[str]:
+    names = Counter(one.name.casefold() for one in brought)
+    yield from (f"two of its {what}s are named {name}" for name, n in names.items() if n > 1)
 
 
 def check_backbone(

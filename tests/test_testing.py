@@ -62,6 +62,7 @@ def test_a_good_module_conforms(module):
         (GOOD.replace("autotl_loaders", "autotl_loader"), "Did you mean autotl_loaders"),
         (GOOD.replace("return []", "return [3]"), "not a Loader"),
         (GOOD.replace("@hookimpl", ""), "no hook"),
+        (GOOD.replace("return []", "return 1 / 0"), "a hook raised ZeroDivisionError"),
     ],
 )
 def test_a_module_that_does_not_conform_is_told_why(module, body, text):
@@ -87,6 +88,26 @@ def test_a_distribution_is_checked_by_its_entry_points(module, tmp_path):
     brought = check_plugin("conforming")
     assert [one.name for one in brought.backbones] == ["embedded"]
     assert [one.name for one in brought.loaders] == ["arrays"]
+
+
+def test_names_must_differ_across_the_modules_of_a_distribution(module, tmp_path):
+    body = """
+        from autotl import hookimpl
+        from autotl.records import Loader
+
+        @hookimpl
+        def autotl_loaders():
+            nothing = lambda data, options: None
+            return [Loader(name="NAME", description="d", matches=nothing, load=nothing)]
+        """
+    first = module(body.replace("NAME", "mine"), name="first_of_two")
+    second = module(body.replace("NAME", "Mine"), name="second_of_two")
+    info = tmp_path / "twice-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: twice\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[autotl]\na = {first}\nb = {second}\n")
+    with pytest.raises(AssertionError, match="two of its loaders are named mine"):
+        check_plugin("twice")
 
 
 def test_a_module_that_is_not_there_is_said():

@@ -75,7 +75,10 @@ class Backbone:
     `stages` are layer names, from input to output, after each of which one tensor carries
     everything. `build` is "module:function", called in a worker process as
     `build(input_size: int, weights: Path | None) -> keras.Model` with input `(size, size, 3)`
-    float32, already preprocessed, and the last stage's feature map as output. `weights` lists
+    float32, already preprocessed, and the last stage's feature map as output. Every stage's output
+    is one tensor (batch, height, width, channels). `weights` None leaves random ones, which follow
+    keras's global seed. Layers bear the same names in every build, however many went before, and
+    the graphs with and without weights are the same. `kind` is "image". `weights` lists
     the files that serve, best first: the first that is on the machine is taken; empty means that
     none exist (only `scratch` works). `parameters` is `count_params()` of what `build` returns,
     batch norm statistics included. `license` is the code's and `weights_license` the weights'; both
@@ -102,12 +105,14 @@ class Backbone:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a loader found. Labels and names are in memory; examples are read one at a time.
+    """What a loader found. Labels and names are in memory; examples are read when they are wanted.
 
     `ids` are unique and stable (a relative path, say), `labels` index `classes`, `read(i)` gives
-    the encoded bytes of example i or its uint8 pixels (height, width) or (height, width, 1|3|4),
-    `splits` names a given split ("train", "validation" or "test") for each example, `groups`
-    a group that must stay on one side of every split.
+    the encoded bytes of example i or its uint8 pixels (height, width) or (height, width, 1|3|4). It
+    is called in any order, from several threads at once and more than once for one example, whose
+    content must stay the same (a loader with one open file needs a lock); what it raises sets
+    that example aside. `kind` is "image". `splits` names a given split ("train", "validation" or
+    "test") for each example, `groups` a group that must stay on one side of every split.
     """
 
     kind: str
@@ -124,10 +129,10 @@ class Dataset:
 class Loader:
     """A reader of one layout of data.
 
-    `matches(data, options)` says in a sentence why the data is of its layout, or None; it may
-    read 64 KiB of one file. `load(data, options)` reads it or raises `DataError`. `data` is what
-    the user gave: a path as str, a built-in name, or a Python object; `options` holds `loader`
-    where the user named one.
+    `matches(data, options)` says in a sentence why the data is of its layout, or gives None, for
+    any object whatever; it may read 64 KiB of one file. `load(data, options)` reads it or raises
+    `DataError`. `data` is what the user gave: a path as str, a built-in name, or a Python object;
+    `options` holds `loader` where the user named one.
     """
 
     name: str

@@ -12,6 +12,7 @@ from autotl_keras_applications import autotl_backbones
 from autotl import model
 from autotl.errors import PluginError
 from autotl.records import Backbone, LocatedBackbone
+from autotl.testing import check_backbone
 
 BACKBONES = {backbone.name: backbone for backbone in autotl_backbones()}
 SMALL = BACKBONES["MobileNet-0.25"]
@@ -186,3 +187,11 @@ def test_files_and_addresses_are_those_that_keras_asks_for(
         family(input_shape=(size, size, 3), alpha=alpha, include_top=False, weights="imagenet")
     offered = [(weights.file, weights.url) for weights in BACKBONES[name].weights]
     assert asked.value.args in offered
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNet-0.25", "MobileNetV2-0.35"])
+def test_a_backbone_of_each_family_conforms(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.h5"
+    save_h5(build(BACKBONES[name], 96), path)
+    check_backbone(BACKBONES[name], weights=path)
