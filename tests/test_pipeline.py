@@ -15,14 +15,18 @@ import pytest
 from PIL import Image
 
 import autotl
+from autotl.errors import RunFolderError
+from autotl.records import STRATEGIES
+from autotl.sitting import Silent
 
 ROOT = Path(__file__).parents[1]
 
 
-def _autotl(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _autotl(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "autotl", *arguments],
         capture_output=True,
+        cwd=cwd,
         text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT), "AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -73,7 +77,7 @@ def test_figures_hang_together(report: dict[str, Any]) -> None:
     assert confusion.sum() == counts["test"] == evaluation["examples"]
     accuracy = evaluation["accuracy"]
     assert accuracy["value"] == pytest.approx(np.trace(confusion) / confusion.sum())
-    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert accuracy["low"] < accuracy["value"] <= accuracy["high"]
     assert accuracy["value"] > 0.8 > 0.2 > evaluation["majority"]["value"]
     assert counts["train"] + counts["validation"] + counts["test"] + counts["dropped"] == 1797
     assert report["search"]["trials"] == 2
@@ -194,6 +198,62 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_resume(tmp_path: Path) -> None:
     assert "Traceback" not in rest
 
 
+def test_a_run_in_python_labels_files(finished: tuple[Path, str, str], tmp_path: Path) -> None:
+    _, labels = _digits(tmp_path, 20)
+    fitted = autotl.load(finished[0])
+    assert fitted.accuracy == fitted.report["evaluation"]["accuracy"]["value"]
+    found = list(fitted.predict([tmp_path]))
+    assert [Path(each.id).name for each in found] == [f"{i:03d}.png" for i in range(20)]
+    right = [each.label == str(label) for each, label in zip(found, labels, strict=True)]
+    assert np.mean(right) > 0.8
+
+
+def test_inspect_shows_the_evidence_and_writes_nothing(tmp_path: Path) -> None:
+    shown = _autotl("inspect", "digits", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    for words in ("Probes by stage", "stage4", "feature-extraction", "(chosen)", "Reasons"):
+        assert words in shown.stdout
+    assert "\x1b[" not in shown.stdout + shown.stderr
+    told = _autotl("inspect", "digits", "--json", "--quiet", cwd=tmp_path)
+    assert (told.returncode, told.stderr) == (0, "")
+    found = json.loads(told.stdout)
+    assert found["schema"] == "autotl-inspection/1"
+    assert set(found["decision"]["predicted"]) == set(STRATEGIES)
+    assert len(found["measurements"]["probes"]) == 12
+    assert list(tmp_path.iterdir()) == []
+
+
+class Stopping(Silent):
+    """Ctrl-C as soon as the run has measured."""
+
+    def step_finished(self, step: str, record: Any, seconds: float) -> None:
+        if step == "measure":
+            raise KeyboardInterrupt
+
+
+def test_arrays_are_fitted_interrupted_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOTL_DISABLE_PLUGIN_AUTOLOAD", "1")
+    rng = np.random.default_rng(0)
+    labels = np.array(["left", "right"])[np.arange(80) % 2]
+    images = rng.integers(0, 60, (80, 20, 30, 3), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, :15] += 120 * np.uint8(label == "left")
+        image[:, 15:] += 120 * np.uint8(label == "right")
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        autotl.fit((images, labels), out=run, trials=1, listener=Stopping())
+    assert stopped.value.run_folder == run  # type: ignore[attr-defined]
+    with pytest.raises(RunFolderError, match="started with arrays"):
+        autotl.resume(run)
+    with pytest.raises(RunFolderError, match="no longer what this run was begun with"):
+        autotl.resume(run, data=(images[::-1].copy(), labels))
+    fitted = autotl.resume(run, data=(images, labels))
+    assert fitted.report["data"]["classes"] == ["left", "right"]
+    assert [each.label for each in fitted.predict(images[:2])] == list(labels[:2])
+
+
 @pytest.mark.slow
 def test_two_runs_by_trials_are_the_same(
     finished: tuple[Path, str, str],
@@ -234,10 +294,15 @@ def test_each_strategy_goes_all_the_way(strategy: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
     assert done.returncode == 0, done.stderr
     decision = autotl.load(tmp_path / "run").report["decision"]
     assert decision["strategy"] == strategy
     assert decision["forced"]
+    report = autotl.load(tmp_path / "run").report
+    pretrained = report["search"]["best"]["recipe"]["pretrained"]
+    card = (tmp_path / "run" / "MODEL_CARD.md").read_text("utf-8")
+    assert (report["backbone"]["weights_sha256"] is not None) is pretrained
+    assert ("non-commercial" in card) is pretrained
     assert done.stdout.split()[-1] == "3)"
