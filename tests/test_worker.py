@@ -306,6 +306,19 @@ def test_closing_ends_the_process_and_a_later_call_starts_another():
     one.close()
 
 
+@pytest.mark.parametrize("die", [False, True])
+def test_temporary_files_go_with_the_process(die):
+    left = []
+    with Worker() as worker:
+        try:
+            worker.call("worker_faults:litters", {"die": die}, progress=lambda *at: left.append(at))
+        except errors.OutOfMemoryError:
+            assert die
+        (name,) = {what for what, _, _ in left}
+        assert Path(name).exists() is not die
+    assert not Path(name).parent.exists()
+
+
 def test_killing_takes_the_children_along():
     with Worker() as one:
         child = one.call("worker_faults:leaves_a_child", {})

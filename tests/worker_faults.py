@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def identity(spec, progress):
         "stdin": sys.stdin.read(),
         "environment": {name: os.environ.get(name) for name in spec["names"]},
     }
+
+
+def litters(spec, progress):
+    """Leaves a temporary file, and with `die` dies over it."""
+    descriptor, name = tempfile.mkstemp()
+    os.close(descriptor)
+    progress(name, 1, 1)
+    if spec["die"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
 
 
 def raises(spec, progress):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +31,11 @@ class Process:
         self._rest = b""
         self._ended = False
         self.mark_log()
+        # TensorFlow writes code to temporary files, which a killed process does not remove
+        self._temporary = tempfile.TemporaryDirectory(
+            prefix="autotl-worker-", ignore_cleanup_errors=True
+        )
+        environment = environment | {"TMPDIR": self._temporary.name}
         request_end, self._requests = os.pipe()
         self._responses, response_end = os.pipe()
         try:
@@ -37,6 +43,7 @@ class Process:
         except BaseException:
             os.close(self._requests)
             os.close(self._responses)
+            self._temporary.cleanup()
             raise
         finally:
             os.close(request_end)
@@ -102,7 +109,7 @@ class Process:
             self.popen.wait(_CLOSING_SECONDS)
 
     def kill(self) -> None:
-        """Kill it with what it started, and close the pipes."""
+        """Kill it with what it started, close the pipes and remove its temporary files."""
         if self.popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, signal.SIGKILL)
@@ -111,6 +118,7 @@ class Process:
         for descriptor in (self._requests, self._responses):
             if descriptor >= 0:
                 os.close(descriptor)
+        self._temporary.cleanup()
 
 
 def _start(
