@@ -64,8 +64,9 @@ def _once(options: argparse.Namespace, name: str, seed: int) -> None:
         started = time.monotonic()
         store = os.environ | {"AUTOTL_CACHE": str(Path(folder) / "store")}
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=store)
+        wall = time.monotonic() - started
         row = {**cell, "machine": statement(load=False), "commit": commit()}
-        row |= {"wall": time.monotonic() - started, "exit": done.returncode}
+        row |= {"wall": wall, "exit": done.returncode}
         if done.returncode == 0:
             row |= _figures(json.loads((out / "report.json").read_text("utf-8")))
             row["record"] = _recorded(out / "journal.jsonl", "measure")

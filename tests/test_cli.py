@@ -24,6 +24,7 @@ from autotl.cli import console
 from autotl.cli.program import run
 from autotl.prediction import Predicted
 from autotl.records import SetAside, SplitRecord
+from autotl.report.terminal import _reasons
 
 cli_backbones = importlib.import_module("autotl.cli.backbones")
 cli_plugins = importlib.import_module("autotl.cli.plugins")
@@ -251,6 +252,13 @@ def test_backbones_and_plugins_as_json(capsys: pytest.CaptureFixture[str]) -> No
     assert run(["plugins", "--json"]) == 0
     names = {row["name"] for row in json.loads(capsys.readouterr().out)}
     assert "image-folders" in names
+
+
+def test_nothing_trails_where_it_is_piped(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show([_reasons(["One.", "A longer one " * 20])])
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["Reasons", "  - One."]
+    assert told[2] == "  - " + ("A longer one " * 20).rstrip()
 
 
 def test_a_plugin_s_words_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from autotl.fitted import Inspection
 from autotl.records import STRATEGIES, Decision, LoadRecord, Prediction, SetAside, SplitRecord
@@ -60,6 +62,20 @@ def test_a_strategy_that_is_impossible_is_null(decision: Decision) -> None:
 
 def test_the_terminal_shows_what_is_possible(decision: Decision) -> None:
     assert terminal._strategies(decision).row_count == 2
+
+
+def test_reasons_are_wrapped_between_words() -> None:
+    reasons = ["One.", "A margin within the interval is settled by validation [sic]."]
+    console = Console(width=30, file=io.StringIO())
+    console.print(terminal._reasons(reasons))
+    told = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert told == [
+        "Reasons",
+        "  - One.",
+        "  - A margin within the",
+        "    interval is settled by",
+        "    validation [sic].",
+    ]
 
 
 def test_examples_that_were_set_aside_are_listed_once() -> None:

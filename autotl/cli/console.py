@@ -46,12 +46,18 @@ def standard_output() -> Console:
 
 
 def show(renderables: Iterable[Any]) -> None:
-    """Tables and text on standard output."""
+    """Tables and text on standard output; lines end with their last letter where it is piped."""
     from rich.text import Text
 
     console = standard_output()
     for renderable in renderables:
-        console.print(renderable, soft_wrap=isinstance(renderable, Text))
+        soft = isinstance(renderable, Text)
+        if console.is_terminal:
+            console.print(renderable, soft_wrap=soft)
+            continue
+        with console.capture() as captured:
+            console.print(renderable, soft_wrap=soft)
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def log_level(verbose: bool) -> None:

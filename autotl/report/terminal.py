@@ -157,11 +157,16 @@ def _strategies(decision: Decision) -> Table:
     return table
 
 
-def _reasons(reasons: tuple[str, ...] | list[str]) -> Any:
+def _reasons(reasons: tuple[str, ...] | list[str]) -> Table:
+    """A list whose longer entries are wrapped between words, under their own beginning."""
+    from rich.table import Table
     from rich.text import Text
 
-    text = "\n".join(f"  - {reason}" for reason in reasons)
-    return Text.assemble(("Reasons\n", "bold"), text, "\n")
+    table = Table.grid(padding=(0, 1))
+    table.title, table.title_justify, table.title_style = "Reasons", "left", "bold"
+    for reason in reasons:
+        table.add_row("  -", Text(reason))
+    return table
 
 
 def summary(report: dict[str, Any], folder: str) -> list[Any]:
@@ -173,7 +178,7 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
         f"Report  {folder}/report.json, {folder}/MODEL_CARD.md\n"
         f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
-    return [_figures(report), _reasons(report["decision"]["reasons"]), where]
+    return [_figures(report), _reasons(report["decision"]["reasons"]), Text(), where]
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
