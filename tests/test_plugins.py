@@ -630,12 +630,6 @@ def test_the_input_size_follows_the_images(side, size):
     assert room.choose_input_size(tiny().input_sizes, side) == size
 
 
-def test_the_input_size_can_be_capped():
-    sizes = tiny().input_sizes
-    assert room.choose_input_size(sizes, 4000, at_most=100) == 96
-    assert room.choose_input_size(sizes, 4000, at_most=3) == 32
-
-
 @given(
     st.integers(1, 300), st.integers(0, 300), st.integers(1, 40), st.integers(1, 5000), st.data()
 )
