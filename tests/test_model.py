@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from autotl import model
 from autotl.builtin import embedded
+from autotl.builtin.embedded import network
 from autotl.errors import PluginError
 from autotl.records import (
     Backbone,
@@ -28,6 +29,8 @@ SIZE = 32
 CLASSES = 3
 STAGES = embedded.STAGES
 LAST = len(STAGES)
+FIRST, CHANNELS = network.WIDTHS["stage1"], network.FEATURES
+PATCH = network.PATCH
 PREPROCESSING = Preprocessing(
     size=SIZE, scale=1 / 255, mean=embedded.MEAN, deviation=embedded.DEVIATION
 )
@@ -160,13 +163,13 @@ def test_stored_then_trained_part_equals_the_whole(
 
 
 def test_only_the_stages_after_the_boundary_and_the_head_are_trained(net: Any) -> None:
-    trained = model.trainable(net, STAGES, recipe(3, 5, (LAST,)), CLASSES, seed=1)
+    trained = model.trainable(net, STAGES, recipe(2, 4, (LAST,)), CLASSES, seed=1)
     stages = {variable.path.split("_")[0] for variable in trained.trainable_variables}
-    assert stages == {"stage3a", "stage3b", "logits/kernel", "logits/bias"}
+    assert stages == {*STAGES[2:4], "logits/kernel", "logits/bias"}
 
 
 def test_flags_are_set_anew_for_each_recipe(net: Any) -> None:
-    model.trainable(net, STAGES, recipe(5, 6, (6,)), CLASSES, seed=1)
+    model.trainable(net, STAGES, recipe(LAST - 1, LAST, (LAST,)), CLASSES, seed=1)
     model.trainable(net, STAGES, SCRATCH, CLASSES, seed=1)
     assert all(layer.trainable for layer in net.layers)
 
@@ -205,7 +208,7 @@ def test_dropout_acts_in_training_only(net: Any) -> None:
 def test_the_whole_follows_the_training(net: Any, pixels: np.ndarray) -> None:
     import keras
 
-    wanted = recipe(4, LAST, (LAST,))
+    wanted = recipe(LAST - 2, LAST, (LAST,))
     trained = model.trainable(net, STAGES, wanted, CLASSES, seed=1)
     whole = model.full(net, STAGES, wanted, trained, PREPROCESSING)
     reads = np.asarray(stored(net, wanted, model.prepare(pixels, PREPROCESSING)))
@@ -215,28 +218,28 @@ def test_the_whole_follows_the_training(net: Any, pixels: np.ndarray) -> None:
     trained.train_on_batch(reads, np.array([0, 1, 2, 0]))
     moved = changed(before, values(net))
     assert moved
-    assert all(path.startswith(("stage3b", "stage4")) for path in moved)
+    assert all(path.startswith(STAGES[-2:]) for path in moved)
     expected = softmax(trained(reads, training=False))
     np.testing.assert_allclose(whole(pixels.astype("float32")), expected, atol=2e-6)
 
 
 def test_a_deviation_of_nought_divides_by_one(net: Any) -> None:
     wanted = recipe(1, 1, (1,))
-    mean, deviation = np.full(32, 2, "float32"), np.zeros(32, "float32")
+    mean, deviation = np.full(FIRST, 2, "float32"), np.zeros(FIRST, "float32")
     trained = model.trainable(net, STAGES, wanted, 2, standard=(mean, deviation), seed=1)
     head = trained.get_layer(model.HEAD).get_layer(model.STANDARDISE)
-    np.testing.assert_array_equal(head(np.full((1, 32), 5, "float32")), np.full((1, 32), 3))
+    np.testing.assert_array_equal(head(np.full((1, FIRST), 5, "float32")), np.full((1, FIRST), 3))
 
 
 @pytest.mark.parametrize(
     ("boundary", "last", "taps"),
     [
-        (0, 0, (6,)),
-        (2, 6, (5,)),
-        (3, 4, (2, 5)),
-        (-1, 3, (6,)),
+        (0, 0, (LAST,)),
+        (2, LAST, (LAST - 1,)),
+        (3, 4, (2, LAST)),
+        (-1, 3, (LAST,)),
         (0, 3, ()),
-        (0, 3, (7,)),
+        (0, 3, (LAST + 1,)),
         (0, 3, (5, 4)),
         (0, 3, (5, 5)),
     ],
@@ -284,8 +287,8 @@ def test_layers_prepare_as_the_function_does(net: Any, pixels: np.ndarray) -> No
 
 def test_trained_weights_come_back(net: Any, tmp_path: Path) -> None:
     path = tmp_path / "best.weights.npz"
-    standard = (np.full(320, 0.25, "float32"), np.full(320, 2, "float32"))
-    wanted = recipe(3, 6, (6,), head=Head(hidden=4))
+    standard = (np.full(CHANNELS, 0.25, "float32"), np.full(CHANNELS, 2, "float32"))
+    wanted = recipe(3, LAST, (LAST,), head=Head(hidden=4))
     first = model.trainable(net, STAGES, wanted, CLASSES, standard=standard, seed=1)
     model.save_trained(first, path)
     other = model.build(located(), pretrained=False, seed=9)
@@ -301,8 +304,8 @@ def test_trained_weights_come_back(net: Any, tmp_path: Path) -> None:
 
 def test_weights_of_another_recipe_are_refused_and_change_nothing(net: Any, tmp_path: Path) -> None:
     path = tmp_path / "best.weights.npz"
-    model.save_trained(model.trainable(net, STAGES, recipe(3, 6, (6,)), 2, seed=1), path)
-    trained = model.trainable(net, STAGES, recipe(3, 6, (6,)), CLASSES, seed=2)
+    model.save_trained(model.trainable(net, STAGES, recipe(3, LAST, (LAST,)), 2, seed=1), path)
+    trained = model.trainable(net, STAGES, recipe(3, LAST, (LAST,)), CLASSES, seed=2)
     before = values(trained)
     with pytest.raises(ValueError, match="does not fit the model at"):
         model.load_trained(trained, path)
@@ -311,7 +314,7 @@ def test_weights_of_another_recipe_are_refused_and_change_nothing(net: Any, tmp_
 
 def test_a_cut_weights_file_is_refused(net: Any, tmp_path: Path) -> None:
     path = tmp_path / "best.weights.npz"
-    trained = model.trainable(net, STAGES, recipe(5, 6, (6,)), 2, seed=1)
+    trained = model.trainable(net, STAGES, recipe(LAST - 1, LAST, (LAST,)), 2, seed=1)
     model.save_trained(trained, path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="not a whole weights file"):
@@ -319,7 +322,9 @@ def test_a_cut_weights_file_is_refused(net: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
-@pytest.mark.parametrize("wanted", [SCRATCH, recipe(6, 6, (4, 6))], ids=["scratch", "head"])
+@pytest.mark.parametrize(
+    "wanted", [SCRATCH, recipe(LAST, LAST, (3, LAST))], ids=["scratch", "head"]
+)
 def test_the_saved_model_loads_in_plain_keras_and_predicts(
     pixels: np.ndarray, tmp_path: Path, wanted: Recipe
 ) -> None:
@@ -376,10 +381,10 @@ def test_parameters_above_each_boundary(net: Any) -> None:
     above = model.count_above(net, STAGES)
     assert above[0] == net.count_params()
     assert above[-1] == 0
-    assert above[0] - above[1] == 3 * 3 * 3 * 32 + 4 * 32
+    assert above[0] - above[1] == PATCH * PATCH * 3 * FIRST + 4 * FIRST
     assert list(above) == sorted(above, reverse=True)
-    assert model.stage_shapes(net, STAGES)[0] == (16, 16, 32)
-    assert model.stage_shapes(net, STAGES)[-1] == (2, 2, 320)
+    assert model.stage_shapes(net, STAGES)[0] == (SIZE // PATCH, SIZE // PATCH, FIRST)
+    assert model.stage_shapes(net, STAGES)[-1] == (2, 2, CHANNELS)
 
 
 def small(*, shortcut_past: bool = False) -> Any:

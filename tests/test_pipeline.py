@@ -219,7 +219,7 @@ def test_inspect_shows_the_evidence_and_writes_nothing(tmp_path: Path) -> None:
     found = json.loads(told.stdout)
     assert found["schema"] == "autotl-inspection/1"
     assert set(found["decision"]["predicted"]) == set(STRATEGIES)
-    assert len(found["measurements"]["probes"]) == 12
+    assert len(found["measurements"]["probes"]) == 10
     assert list(tmp_path.iterdir()) == []
 
 

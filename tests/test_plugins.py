@@ -19,7 +19,14 @@ from hypothesis import strategies as st
 from autotl import plugins as room
 from autotl.errors import PluginError, UsageError
 from autotl.plugins import OfferedBackbone, Plugins, discover, validation
-from autotl.records import Backbone, InputSizes, Loader, Preprocessing, Weights
+from autotl.records import (
+    Backbone,
+    InputSizes,
+    Loader,
+    Preprocessing,
+    ReferenceStatistics,
+    Weights,
+)
 
 ROOT = Path(__file__).parent.parent
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -306,6 +313,11 @@ def tiny(**changes) -> Backbone:
     return Backbone(**fields)
 
 
+def statistics(**changes):
+    fields = {"file": "r.npz", "package": "p", "sha256": SHA_OF_ABC, "size": 64, "images": 9}
+    return ReferenceStatistics(**fields | changes)
+
+
 def test_a_valid_backbone_passes_and_lists_become_tuples():
     assert validation.backbone(tiny(stages=["a", "b"])) == tiny()
 
@@ -341,6 +353,10 @@ def test_a_valid_backbone_passes_and_lists_become_tuples():
         ({"preprocessing": Preprocessing(size=64, resize="pad")}, "pad"),
         ({"preprocessing": Preprocessing(size=64, channels="GRB")}, "GRB"),
         ({"weights": (Weights(file=""),)}, "relative path"),
+        ({"reference_statistics": statistics(file="../r.npz")}, "relative path"),
+        ({"reference_statistics": statistics(sha256="abc")}, "64 lower-case"),
+        ({"reference_statistics": statistics(size=0)}, "more than 0"),
+        ({"reference_statistics": statistics(images=1)}, "images more than 1"),
         ({"weights": (Weights(file="../x.h5"),)}, "relative path"),
         ({"weights": (Weights(file="/x.h5"),)}, "relative path"),
         ({"weights": (Weights(file="x.h5", sha256="ABC"),)}, "sha256"),
@@ -438,6 +454,28 @@ def test_weights_of_a_package_lie_beside_it(tmp_path, monkeypatch):
     lost = tiny(weights=(Weights(file="w.npz", package="no_such_package.at_all"),))
     with pytest.raises(PluginError, match=r"no_such_package\.at_all"):
         room.locate(offer(lost).backbones[0])
+
+
+def test_a_package_without_its_weights_or_with_damaged_ones_is_to_be_installed_again(
+    tmp_path, monkeypatch
+):
+    package = tmp_path / "weights_package_of_yours"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    given_ = (Weights(file="w.npz", package=package.name, sha256=SHA_OF_ABC),)
+    there = offer(tiny(weights=given_))
+    with pytest.raises(PluginError, match="are not on this machine") as missing:
+        room.choose_backbone(there, "Tiny")
+    (package / "w.npz").write_bytes(b"abd")
+    with pytest.raises(PluginError, match="damaged") as damaged:
+        room.choose_backbone(there, "Tiny")
+    for caught in (missing, damaged):
+        assert "install that again" in caught.value.hint
+        assert "KERAS_HOME" not in caught.value.hint
+    assert str(package / "w.npz") in str(missing.value)
+    (package / "w.npz").write_bytes(b"abc")
+    assert room.choose_backbone(there, "Tiny").sha256 == SHA_OF_ABC
 
 
 def test_a_file_that_was_given_goes_first(models, tmp_path):

@@ -1,17 +1,28 @@
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from autotl.builtin import arrays, digits, embedded_backbone, image_folders
-from autotl.records import Backbone, Dataset, InputSizes, Loader, Preprocessing, Weights
-from autotl.testing import check_backbone, check_loader, check_plugin
+from autotl.files import sha256
+from autotl.records import (
+    Backbone,
+    Dataset,
+    InputSizes,
+    Loader,
+    Preprocessing,
+    ReferenceStatistics,
+    Weights,
+)
+from autotl.testing import _statistics_problems, check_backbone, check_loader, check_plugin
 from autotl.worker import Worker
 
 # ---- plugins ----
@@ -127,6 +138,46 @@ def pictures(tmp_path):
             image = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
             Image.fromarray(image).save(tmp_path / "data" / name / f"{number}.png")
     return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, ""),
+        ({"two/mean": None}, r"no two/mean of shape \(5,\)"),
+        ({"one/covariance": np.zeros((4, 3))}, r"no one/covariance of shape \(4, 4\)"),
+        ({"one/mean": np.full(4, np.nan)}, "one/mean is not finite"),
+    ],
+)
+def test_reference_statistics_are_looked_at(tmp_path, monkeypatch, changes, text):
+    import keras
+
+    package = tmp_path / f"statistics_{len(text)}"  # a module of its own in each case
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    arrays_ = {}
+    for stage, channels in (("one", 4), ("two", 5)):
+        arrays_[f"{stage}/mean"] = np.zeros(channels)
+        arrays_[f"{stage}/covariance"] = np.eye(channels)
+    kept = {k: v for k, v in (arrays_ | changes).items() if v is not None}
+    np.savez(package / "r.npz", **kept)
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 1, name="one")(inputs)
+    net = keras.Model(inputs, keras.layers.Conv2D(5, 1, name="two")(x))
+    given = ReferenceStatistics(
+        file="r.npz", package=package.name, sha256=sha256(package / "r.npz"), size=8, images=9
+    )
+    about = SimpleNamespace(reference_statistics=given, stages=("one", "two"))
+    found = list(_statistics_problems(about, net))
+    assert bool(found) == bool(text)
+    if text:
+        assert re.search(text, found[0])
+    content = (package / "r.npz").read_bytes()
+    (package / "r.npz").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "not the file of the checksum" in next(_statistics_problems(about, net))
+    (package / "r.npz").unlink()
+    assert "is missing" in next(_statistics_problems(about, net))
 
 
 def loader_of(plugin) -> Loader:

@@ -259,7 +259,9 @@ def _checked(path: Path, weights: Weights, offered: OfferedBackbone) -> str:
     if weights.sha256 is not None and found != weights.sha256:
         raise PluginError(
             f"{path} is not the weights file of {offered.backbone.name}: it is damaged or another.",
-            hint="Delete it to have it looked for again, or give another file with --weights FILE.",
+            hint=_reinstall(offered)
+            if weights.package
+            else "Delete it to have it looked for again, or give another file with --weights FILE.",
             details=(f"SHA-256 expected {weights.sha256}", f"SHA-256 found    {found}"),
         )
     return found
@@ -337,6 +339,15 @@ def _missing(plugins: Plugins, offered: OfferedBackbone) -> PluginError:
         )
     return PluginError(
         f"The weights of {name} are not on this machine.",
-        hint=f"{_SUPPLY} {instead}",
+        hint=f"{_reinstall(offered) if _packaged(offered) else _SUPPLY} {instead}",
         details=tuple(f"looked for {path}" for path in _places(offered)),
     )
+
+
+def _packaged(offered: OfferedBackbone) -> bool:
+    """Whether all its weights come within packages."""
+    return all(weights.package for weights in offered.backbone.weights)
+
+
+def _reinstall(offered: OfferedBackbone) -> str:
+    return f"The file comes with {offered.distribution}: install that again."

@@ -55,7 +55,7 @@ def test_parameters_are_counted(random_model: Any) -> None:
 
 @pytest.mark.parametrize("size", [32, 48, 64, 128])
 def test_input_sizes(size: int) -> None:
-    assert network.build(size, None).output_shape == (None, size // 16, size // 16, 320)
+    assert network.build(size, None).output_shape == (None, size // 16, size // 16, 640)
 
 
 def test_graph_does_not_depend_on_weights_or_on_earlier_builds(
@@ -112,8 +112,8 @@ def test_damaged_or_missing_weights_are_detected(tmp_path: Path) -> None:
     [
         ({"stem_conv/kernel": None}, "lack stem_conv/kernel"),
         ({"other/kernel": np.zeros(3)}, "unknown to the network: other/kernel"),
-        ({"stem_conv/kernel": np.zeros((3, 3, 3, 16))}, "stem_conv/kernel: shape"),
-        ({"stem_norm/gamma": np.full(32, np.nan)}, "not finite"),
+        ({"stem_conv/kernel": np.zeros((4, 4, 3, 16))}, "stem_conv/kernel: shape"),
+        ({"stem_norm/gamma": np.full(48, np.nan)}, "not finite"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
@@ -160,7 +160,12 @@ def test_classes_are_the_200_in_label_order() -> None:
 def test_training_record_belongs_to_the_weights() -> None:
     record = json.loads((embedded.FOLDER / "training.json").read_text(encoding="utf-8"))
     assert record["weights_sha256"] == embedded.recorded_checksum()
-    assert record["top1_validation"] > 0.2
+    assert record["top1_validation"] >= 0.52
+    assert record["parts_done"] == record["parts"]
+    card = (embedded.FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"**{record['top1_validation']:.4f}**" in card
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"top-1 of {record['top1_validation']:.3f}" in " ".join(readme.split())
 
 
 def test_an_uncropped_view_at_full_size_is_the_image_or_its_mirror() -> None:

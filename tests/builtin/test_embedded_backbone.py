@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import sys
 from importlib import import_module
 from importlib.resources import files
+
+import numpy as np
 
 from autotl.builtin.embedded_backbone import autotl_backbones
 from autotl.records import Backbone, from_json, to_json
@@ -16,6 +19,21 @@ def test_the_weights_are_in_the_package_and_are_those_of_the_checksum() -> None:
     (weights,) = EMBEDDED.weights
     content = files(weights.package).joinpath(weights.file).read_bytes()
     assert hashlib.sha256(content).hexdigest() == weights.sha256
+
+
+def test_the_reference_statistics_are_those_of_the_checksum_and_of_every_stage() -> None:
+    given = EMBEDDED.reference_statistics
+    assert given is not None
+    content = files(given.package).joinpath(given.file).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == given.sha256
+    assert given.images == 10_000
+    with np.load(io.BytesIO(content), allow_pickle=False) as found:
+        assert found["images"] == given.images
+        for stage in EMBEDDED.stages:
+            covariance = found[f"{stage}/covariance"]
+            assert covariance.shape == (len(found[f"{stage}/mean"]),) * 2
+            assert np.isfinite(found[f"{stage}/mean"]).all()
+            assert np.linalg.eigvalsh(covariance.astype(np.float64)).min() > -1e-6
 
 
 def test_the_builder_exists_and_the_sizes_hold_together() -> None:

@@ -82,6 +82,11 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     assert whole["parts_done"] == SMALL.parts == 4
     assert [part["size"] for part in whole["history"]] == [32, 32, 48, 48]
     assert whole["restarts"] == []
+    written = (tmp_path / "whole" / "weights.npz").stat().st_mtime_ns
+    assert train(folder, weights, tmp_path / "whole") == whole  # finished: left as it is
+    assert (tmp_path / "whole" / "weights.npz").stat().st_mtime_ns == written
+    found = recipe.judge(folder, tmp_path / "whole" / "weights.npz")
+    assert found == pytest.approx(whole["top1_validation"])
     monkeypatch.setattr(recipe, "advance", once(recipe.advance))
     with pytest.raises(KeyboardInterrupt):
         train(folder, weights, tmp_path / "parts")
@@ -120,21 +125,20 @@ def test_without_its_work_folder_it_goes_on_from_the_weights_file(
     assert ended["history"][-1]["last_rate"] < 0.005
     statistics = dict(np.load(root / "reference.npz"))
     assert {key.split("/")[0] for key in statistics} == {*STAGES, "images"}
-    assert statistics["stage4/covariance"].shape == (320, 320)
+    assert statistics["stage4/covariance"].shape == (640, 640)
     sums = (root / "SHA256SUMS").read_text().splitlines()
     assert [line.split("  ")[1] for line in sums] == ["weights.npz", "reference.npz"]
 
 
 def test_targets_mix_labels_and_teacher(folder: Path, weights: str, tmp_path: Path) -> None:
     data = recipe.prepared(SMALL, folder, tmp_path, weights)
-    batch = student.batches(SMALL, 0, data)
-    images, targets = batch[0]
+    images, targets = next(student.batches(SMALL, 0, data))
     assert images.shape == (6, 32, 32, 3)
     np.testing.assert_allclose(targets[network.HEAD].sum(axis=1), 1, atol=1e-5)
     assert targets[network.ECHO].shape == (6, teacher.FEATURES)
     assert (targets[network.HEAD].max(axis=1) >= SMALL.label_share).all()
-    again = student.batches(SMALL, 0, data)[0]
+    again = next(student.batches(SMALL, 0, data))
     np.testing.assert_array_equal(images, again[0])
     other = dataclasses.replace(SMALL, label_share=1.0)
-    labels = student.batches(other, 0, data)[0][1][network.HEAD]
+    labels = next(student.batches(other, 0, data))[1][network.HEAD]
     assert set(np.unique(labels)) == {0.0, 1.0}

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-"""The folder that holds the weights, their checksum, the class names and the card."""
+"""Holds the weights, the reference statistics, their checksums, the class names and the card."""
 
 WEIGHTS_FILE = FOLDER / "weights.npz"
 REFERENCE_FILE = FOLDER / "reference.npz"
@@ -18,10 +18,10 @@ REFERENCE_IMAGES = 10_000
 CHECKSUM_FILE = FOLDER / "SHA256SUMS"
 CLASSES_FILE = FOLDER / "classes.txt"
 
-STAGES = ("stem", "stage1", "stage2", "stage3a", "stage3b", "stage4")
+STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 """Layer names in forward order; each is a cut through a single tensor."""
 
-PARAMETERS = 1_939_680
+PARAMETERS = 1_341_760
 """Parameters of the network without a head, batch-norm statistics included."""
 
 MEAN = (0.4802, 0.4481, 0.3975)

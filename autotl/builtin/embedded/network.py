@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-WIDTHS = {"stage1": 32, "stage2": 64, "stage3a": 128, "stage3b": 128, "stage4": 320}
+WIDTHS = {"stage1": 48, "stage2": 128, "stage3": 256}
 """Channels of every residual stage; the stem has those of the first."""
 
-HALVING = frozenset({"stage2", "stage3a", "stage4"})
-"""The residual stages that halve height and width, as the stem does."""
+HALVING = frozenset({"stage2", "stage3"})
+"""The residual stages that halve height and width."""
+
+PATCH = 4
+"""Side in pixels of the non-overlapping patches that the stem looks at."""
+
+FEATURES = 640
+"""Channels of the last stage, which looks at one position at a time."""
 
 HEAD = "head"
 """The classifier of the training task; in the weights file, not in the network."""
@@ -30,7 +36,7 @@ def build(input_size: int, weights: Path | None) -> keras.Model:
     """Build the network for preprocessed images, without a head and without pooling.
 
     Input: float32 `(batch, input_size, input_size, 3)`. Output: float32 feature map
-    `(batch, h, h, 320)` with `h` = `input_size` / 16, rounded up. `weights` None leaves the
+    `(batch, h, h, 640)` with `h` = `input_size` / 16, rounded up. `weights` None leaves the
     random initialisation, drawn from keras's global seed; the graph is the same.
 
     Raises ValueError when the file at `weights` does not fit the network.
@@ -46,10 +52,12 @@ def graph(input_size: int | None) -> keras.Model:
     import keras
 
     inputs = keras.Input((input_size, input_size, len(MEAN)), name="image", dtype="float32")
-    x = _convolution(inputs, "stem", WIDTHS["stage1"], size=3, stride=2)
+    x = _convolution(inputs, "stem", WIDTHS["stage1"], size=PATCH, stride=PATCH)
     x = keras.layers.Activation("relu", name="stem")(x)
     for stage in WIDTHS:
         x = _residual(x, stage)
+    x = _convolution(x, "stage4", FEATURES, size=1, stride=1)
+    x = keras.layers.Activation("relu", name="stage4")(x)
     return keras.Model(inputs, x, name="embedded")
 
 

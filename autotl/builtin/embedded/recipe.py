@@ -1,11 +1,14 @@
 """The training that made the embedded weights, as one command:
 
-    python -m autotl.builtin.embedded.recipe TINY_IMAGENET_FOLDER [--minutes N] [--out FILE]
+    python -m autotl.builtin.embedded.recipe TINY_IMAGENET_FOLDER [--teacher FILE] [--minutes N]
+        [--work FOLDER] [--out FILE]
+    python -m autotl.builtin.embedded.recipe TINY_IMAGENET_FOLDER --evaluate [--out FILE]
 
 The folder is the unpacked archive of Tiny ImageNet (`train/`, `val/`, `words.txt`). Run the
 command again to go on where it stopped: from the checkpoint in the work folder where that is
 there, else from the weights file and the `training.json` beside it (the momentum then restarts).
-`--minutes 0` only exports and evaluates.
+A finished training is left as it is. `--evaluate` prints the accuracy of the weights file and
+writes nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ import logging
 import math
 import os
 import platform
+import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from autotl.builtin.embedded import (
     CHECKSUM_FILE,
@@ -36,6 +42,7 @@ from autotl.builtin.embedded import (
     teacher,
 )
 from autotl.builtin.embedded.student import Recipe
+from autotl.files import sha256
 
 if TYPE_CHECKING:
     import keras
@@ -160,15 +167,23 @@ def evaluate(weights: Path, images: pictures.Pixels, labels: pictures.Labels) ->
 
 def advance(model: keras.Model, progress: Progress, recipe: Recipe, data: student.Data) -> None:
     """Train one part and note what came of it in `progress`."""
-    begin = time.monotonic()
-    history = model.fit(student.batches(recipe, progress.parts, data), verbose=0).history
+    begin, steps = time.monotonic(), 0
+    sums: defaultdict[str, float] = defaultdict(float)
+    # a second thread that makes batches, or BLAS's own, would make the step's threads wait
+    with threadpool_limits(limits=1, user_api="blas"):
+        for images, targets in student.batches(recipe, progress.parts, data):
+            model.reset_metrics()
+            found = model.train_on_batch(images, targets, return_dict=True)
+            for name, value in found.items():
+                sums[name] += float(value)
+            steps += 1
     took = time.monotonic() - begin
     facts = {
         "size": recipe.size(progress.parts),
         "seconds": round(took, 1),
         "last_rate": round(float(model.optimizer.learning_rate), 5),
     }
-    progress.history.append(facts | {name: round(values[0], 4) for name, values in history.items()})
+    progress.history.append(facts | {name: round(x / steps, 4) for name, x in sums.items()})
     progress.parts, progress.seconds = progress.parts + 1, progress.seconds + took
     log.info("part %d of %d: %s", progress.parts, recipe.parts, progress.history[-1])
 
@@ -179,12 +194,15 @@ def train(
     """Train, or go on training, for about `minutes`; then export, evaluate on the validation
     images, and write the reference statistics that they give.
     """
+    if finished(recipe, out):
+        log.info("%s is finished: remove it and its training.json to train anew", out)
+        return
     end = time.monotonic() + 60 * minutes
     data = prepared(recipe, folder, work, weights)
     paths, validation_labels = pictures.validation_files(folder)
     validation = pictures.decode(paths, work / "validation.npy")
     _write(out.with_name(CLASSES_FILE.name), "\n".join(pictures.class_lines(folder)) + "\n")
-    facts = describe(recipe, len(data.images), len(validation))
+    facts = describe(recipe, len(data.images), len(validation), weights)
     model, progress = resume(recipe, data, work, out)
     while progress.parts < recipe.parts and time.monotonic() < end:
         advance(model, progress, recipe, data)
@@ -224,13 +242,32 @@ def prepared(recipe: Recipe, folder: Path, work: Path, weights: str) -> student.
     )
 
 
-def describe(recipe: Recipe, training: int, validation: int) -> dict[str, Any]:
+def finished(recipe: Recipe, out: Path) -> bool:
+    """Whether the weights file is that of the whole recipe."""
+    record = out.with_name("training.json")
+    if not (out.is_file() and record.is_file()):
+        return False
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    whole = facts["parts_done"] >= recipe.parts and facts["top1_validation"] is not None
+    return bool(whole and facts["weights_sha256"] == sha256(out))
+
+
+def judge(folder: Path, out: Path) -> float:
+    """Return the accuracy of the weights file on the official validation images of `folder`."""
+    paths, labels = pictures.validation_files(folder)
+    with tempfile.TemporaryDirectory() as name:
+        return evaluate(out, pictures.decode(paths, Path(name) / "validation.npy"), labels)
+
+
+def describe(recipe: Recipe, training: int, validation: int, weights: str) -> dict[str, Any]:
     """Return the facts of a training that do not change while it runs."""
     import keras
 
+    known = sha256(Path(weights)) if Path(weights).is_file() else None
+    of_teacher = {"name": teacher.NAME, "weights": "ImageNet", "sha256": known}
     return {
         "data": {"name": "Tiny ImageNet", "training": training, "validation": validation},
-        "teacher": {"name": teacher.NAME, "weights": "ImageNet", "size": teacher.SIZE},
+        "teacher": of_teacher | {"size": teacher.SIZE},
         "recipe": dataclasses.asdict(recipe),
         "parts": recipe.parts,
         "evaluation_size": pictures.SIDE,
@@ -261,7 +298,14 @@ def main() -> None:
         default="imagenet",
         help=f"weights file of {teacher.NAME} without top (default: Keras's own)",
     )
+    parser.add_argument(
+        "--evaluate", action="store_true", help="print the weights file's accuracy, write nothing"
+    )
     chosen = parser.parse_args()
+    if chosen.evaluate:
+        found = judge(chosen.folder, chosen.out)
+        print(f"top-1 on validation at {pictures.SIDE} pixels: {found:.4f}")
+        return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # TensorFlow leaves oneDNN off on some processors, where it halves the time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

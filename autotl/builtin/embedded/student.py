@@ -9,7 +9,8 @@ what ImageNet's other classes need too.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ class Phase:
 class Recipe:
     """Everything that decides the weights, besides the data and the teacher."""
 
-    phases: tuple[Phase, ...] = (Phase(32, 8.0), Phase(48, 10.0), Phase(64, 6.0))
+    phases: tuple[Phase, ...] = (Phase(32, 8.0), Phase(48, 24.0), Phase(64, 24.0))
     parts_per_epoch: int = 2
     batch: int = 128
     peak_rate: float = 0.1
@@ -42,7 +43,7 @@ class Recipe:
     momentum: float = 0.9
     l2: float = 2e-4
     views: int = 4
-    crop_area: tuple[float, float] = (0.35, 1.0)
+    crop_area: tuple[float, float] = (0.4, 1.0)
     crop_aspect: float = 4 / 3
     label_share: float = 0.4
     echo_weight: float = 0.5
@@ -171,35 +172,23 @@ def fit_echo(model: keras.Model, data: Data, count: int = 4096) -> None:
     layer.bias.assign(solved[-1])
 
 
-def batches(recipe: Recipe, part: int, data: Data) -> Any:
-    """Return one part's batches as a `keras.utils.PyDataset`, prepared by a second thread.
+def batches(recipe: Recipe, part: int, data: Data) -> Iterator[tuple[Floats, dict[str, Floats]]]:
+    """Yield one part's batches: images `(batch, size, size, 3)`, and the targets `head`
+    `(batch, 200)` and `echo` `(batch, 1280)`; all float32.
 
     Order, views and mirrorings depend on the seed and the part alone, so a resumed training sees
     what an uninterrupted one does.
     """
-    import keras
-
     epoch, share = divmod(part, recipe.parts_per_epoch)
     rng = np.random.default_rng([recipe.seed, 2, epoch])
     order = np.array_split(rng.permutation(len(data.images)), recipe.parts_per_epoch)[share]
     mirrored = rng.random(len(data.images)) < 0.5
     view, size = epoch % recipe.views, recipe.size(part)
     label_share = np.float32(recipe.label_share)
-
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-        """Float32 images `(batch, size, size, 3)`; class targets and echoes."""
-
-        def __len__(self) -> int:
-            return recipe.steps(len(data.images))
-
-        def __getitem__(self, index: int) -> tuple[Floats, dict[str, Floats]]:
-            rows = np.sort(order[index * recipe.batch : (index + 1) * recipe.batch])
-            crops = pictures.crop(
-                data.images[rows], data.boxes[view].of(rows), size, mirrored[rows]
-            )
-            echoes = data.echoes(view, rows)
-            targets = (1 - label_share) * data.probabilities(echoes)
-            targets[np.arange(len(rows)), data.labels[rows]] += label_share
-            return pictures.normalise(crops), {network.HEAD: targets, network.ECHO: echoes}
-
-    return Batches(workers=1, max_queue_size=8)
+    for step in range(recipe.steps(len(data.images))):
+        rows = np.sort(order[step * recipe.batch : (step + 1) * recipe.batch])
+        crops = pictures.crop(data.images[rows], data.boxes[view].of(rows), size, mirrored[rows])
+        echoes = data.echoes(view, rows)
+        targets = (1 - label_share) * data.probabilities(echoes)
+        targets[np.arange(len(rows)), data.labels[rows]] += label_share
+        yield pictures.normalise(crops), {network.HEAD: targets, network.ECHO: echoes}
