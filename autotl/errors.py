@@ -18,6 +18,9 @@ AutotlError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 FAULT_OF_CONVERSION = (
     "This is a fault of the conversion or of the runtime, not of the data; no model file was "
     "written. Please report it with the versions in run.json; another --backbone may do meanwhile."
@@ -109,3 +112,21 @@ class WorkerError(AutotlError):
 
 class InternalError(AutotlError):
     """A bug of ours: the message holds what a report needs."""
+
+
+def as_json(error: AutotlError) -> dict[str, Any]:
+    """The error as a JSON value; one of a class from elsewhere as the class of this tree above."""
+    known = next(each for each in type(error).__mro__ if each.__module__ == __name__)
+    return {
+        "class": known.__name__,
+        "message": str(error.message),
+        "hint": str(error.hint),
+        "details": [str(line) for line in error.details],
+    }
+
+
+def from_json(told: Mapping[str, Any]) -> AutotlError:
+    """The error that `as_json` told of."""
+    kind = globals()[told["class"]]
+    made: AutotlError = kind(told["message"], hint=told["hint"], details=tuple(told["details"]))
+    return made

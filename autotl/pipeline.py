@@ -6,11 +6,13 @@ run keeps the record in its journal, so that a resumed run takes up where it sto
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from autotl import decide, evaluate, export, measure, report, search
 from autotl.activations import cache_folder, holding
+from autotl.cluster import Cluster, check
 from autotl.errors import RunFolderError
 from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
@@ -21,6 +23,7 @@ from autotl.records import (
     Decision,
     LocatedBackbone,
     Measurements,
+    SearchRecord,
     Split,
     StoredPixels,
     Strategy,
@@ -59,13 +62,15 @@ def fit(
     metric: str = "accuracy",
     tensorboard: bool = False,
     disabled_plugins: tuple[str, ...] = (),
+    cluster: str | None = None,
     listener: Listener | None = None,
 ) -> Fitted:
     """Train on `data` and export a verified model; returns the finished run.
 
     `data` is a folder of class folders, a `.npz` file, an embedded name such as "digits", or
     arrays `(images, labels)`. `budget` is seconds or a duration such as "10m"; without `budget`
-    and `trials` it is ten minutes. `out` is the run's folder (default `autotl-runs/NAME-N`), which
+    and `trials` it is ten minutes. `cluster` is the address of a Ray cluster that trains the trials
+    (extra `autotl[ray]`). `out` is the run's folder (default `autotl-runs/NAME-N`), which
     must not hold anything. Raises the errors of `autotl.errors`.
     """
     asked = request(
@@ -82,11 +87,14 @@ def fit(
         disabled_plugins=disabled_plugins,
     )
     plugins = _plugins(asked)
+    if cluster is not None:
+        check(cluster)
     name = Path(asked.data).stem if asked.data else "arrays"
     with open_run(
         expanded(Path(out)) if out else None, to_json(asked), name=name, plugins=plugins.versions()
     ) as run:
-        return _steps(run, asked, _given(asked.data, data), plugins, listener or Silent())
+        given = _given(asked.data, data)
+        return _steps(run, asked, given, plugins, listener or Silent(), cluster)
 
 
 def resume(
@@ -95,12 +103,14 @@ def resume(
     data: Any = None,
     budget: str | float | None = None,
     trials: int | None = None,
+    cluster: str | None = None,
     listener: Listener | None = None,
 ) -> Fitted:
     """Go on with an interrupted run; a finished one is returned once its files are checked.
 
     `data` is needed only where the run was started with arrays. `budget` and `trials` are new
-    limits of the whole run, what it spent and tried so far included; the run keeps them. Data or
+    limits of the whole run, what it spent and tried so far included; the run keeps them. `cluster`
+    is as in `fit`, and is not kept. Data or
     weights that changed are refused (`RunFolderError`), and what changed is named.
     """
     with reopen(expanded(Path(run))) as reopened:
@@ -115,10 +125,19 @@ def resume(
             )
         given = asked.data if data is None else _given(named(data), data)
         plugins = _plugins(asked)
-        return _steps(reopened, asked, given, plugins, listener or Silent())
+        if cluster is not None:
+            check(cluster)
+        return _steps(reopened, asked, given, plugins, listener or Silent(), cluster)
 
 
-def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: Listener) -> Fitted:
+def _steps(
+    run: Run,
+    asked: Request,
+    data: Any,
+    plugins: Plugins,
+    listener: Listener,
+    cluster: str | None,
+) -> Fitted:
     cache, folder = cache_folder(), run.folder
     log = folder / "worker.log"
     with holding(), Sitting(run, asked, plugins, listener) as at, _worker(log) as worker:
@@ -131,9 +150,9 @@ def _steps(run: Run, asked: Request, data: Any, plugins: Plugins, listener: List
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
         wishes["test_rows"] = rows.record.test
         subject = (decision, measured, pixels, located)
-        found = at.once(
-            "search", search.search, *subject, ledger=at.ledger, **limits, **wishes, **places
-        )
+        with _trainer(cluster, run, worker) as trainer:
+            wishes |= {"trainer": trainer, "ledger": at.ledger}
+            found = at.once("search", search.search, *subject, **limits, **wishes, **places)
         inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
         places["verify"] = same_files(run, "model", "predictions")
         figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **places)
@@ -221,6 +240,17 @@ def _plugins(asked: Request) -> Plugins:
 def _worker(log: Path | None) -> Worker:
     """A worker that is replaced between calls once it holds a third of what it may take."""
     return Worker(log=log, recycle_above=max(_LEAST_TO_RECYCLE, memory_ceiling() // 3))
+
+
+def _trainer(
+    address: str | None, run: Run, worker: Worker
+) -> AbstractContextManager[Cluster | None]:
+    """The cluster that trains the trials, where one was named and any are left to train; else the
+    worker does.
+    """
+    if address is None or run.recorded("search", SearchRecord) is not None:
+        return nullcontext()
+    return Cluster(address, worker)
 
 
 def _given(name: str | None, data: Any) -> Any:

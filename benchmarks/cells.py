@@ -47,23 +47,27 @@ class Bench:
         self, path: Path, cell: dict[str, Any], most: float | None, test_rows: int = TEST
     ) -> dict[str, Any]:
         """Measurements, and what each strategy's default recipe gives on the test rows."""
-        from autotl.measure import measure
-
-        loaded, split = _loaded(path)
         asked, truth = self._asked(path, cell, most, test_rows)
-        located, pixels = asked["located"], asked["pixels"]
-        measured = measure(
-            pixels,
-            located,
-            loaded.record,
-            split.record,
-            self.worker,
-            folder=self.folder / "cache",
-            seed=SEED,
-        )
+        measured = self._measured(path, asked)
         recipes = {name: to_json(recipe_of(name, measured)) for name in possible(measured)}
         trained = {name: self._trained(asked, recipe, truth) for name, recipe in recipes.items()}
         return {"measurements": to_json(measured), "strategies": trained}
+
+    def measured(self, path: Path, cell: dict[str, Any]) -> tuple[dict[str, Any], Measurements]:
+        """What a trial is asked with, its recipe aside, and the measurements."""
+        asked = self.asked(path, cell)
+        return asked, self._measured(path, asked)
+
+    def asked(self, path: Path, cell: dict[str, Any]) -> dict[str, Any]:
+        """What a trial is asked with, its recipe aside; decodes the images."""
+        return self._asked(path, cell, None, 1)[0]
+
+    def _measured(self, path: Path, asked: dict[str, Any]) -> Measurements:
+        from autotl.measure import measure
+
+        loaded, split = _loaded(path)
+        about = (asked["pixels"], asked["located"], loaded.record, split.record, self.worker)
+        return measure(*about, folder=self.folder / "cache", seed=SEED)
 
     def again(
         self, path: Path, row: dict[str, Any], strategies: list[str], most: float | None

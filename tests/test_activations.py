@@ -461,9 +461,9 @@ def test_a_mended_network_is_computed_anew(folder: Path, tmp_path: Path, written
 def test_other_versions_compute_anew(
     folder: Path, written: Any, raised: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity.metadata, "version", lambda name: "1")
+    monkeypatch.setattr(identity, "_version", lambda name: "1")
     first = ensure(folder, written)
-    monkeypatch.setattr(identity.metadata, "version", lambda name: "12"[name == raised])
+    monkeypatch.setattr(identity, "_version", lambda name: "12"[name == raised])
     assert not set(ensure(folder, written)) & set(first)
 
 

@@ -575,6 +575,7 @@ def test_a_small_fault_in_every_row_is_refused_though_some_rows_respond_strongly
 
 def test_the_tolerance_grows_with_the_model_s_response() -> None:
     assert parity.tolerance(0.0) == parity.ROUNDING
+    assert parity.tolerance(0.0, parity.EXTREME) == parity.EXTREME > 1.12e-5  # met on digits
     assert parity.tolerance(1e-3) == pytest.approx(1e-2)
 
 

@@ -368,7 +368,7 @@ def test_a_killed_step_counts_up_to_its_last_line(out, clock):
     run.once("load", Note, taking(clock, 3))
 
     def search():
-        run.ledger().started(0, RECIPE, {})
+        run.ledger().started(0, RECIPE, {}, 0)
         clock.sleep(4)
         run.ledger().finished(trial(0))
         clock.sleep(5)
@@ -393,23 +393,47 @@ def killed_now(run):
 # ---- trials ----
 
 
+def test_the_date_may_jump(out, clock, monkeypatch):
+    import time
+
+    days = iter([0.0, 4e9, 1e6, 2e9, 5.0, 3e9, 1e8])
+    gmtime = time.gmtime
+    monkeypatch.setattr(run_journal.time, "gmtime", lambda: gmtime(next(days)))
+    with make(out) as run:
+        run.once("load", Note, taking(clock, 3))
+        run.ledger().started(0, RECIPE, {}, 0)
+    with reopen(out) as run:
+        assert run.seconds() == pytest.approx({"load": 3})
+        assert run.seconds_spent() == pytest.approx(3)
+        assert run.ledger().starts(0) == 1
+
+
+def test_starts_count_from_the_epoch_that_was_reached(out):
+    with make(out) as run:
+        ledger = run.ledger()
+        ledger.started(0, RECIPE, {}, 0)
+        ledger.started(0, RECIPE, {}, 4)
+        assert [ledger.starts(0, epoch) for epoch in (0, 4, 7)] == [1, 1, 0]
+        assert ledger.starts(0) == 2
+
+
 def test_the_ledger_replays_what_ended(out):
     listening = Listening()
     with make(out) as run:
         run.observers.append(listening)
         ledger: records.Ledger = run.ledger()
         assert (ledger.starts(0), ledger.replay(0)) == (0, None)
-        ledger.started(0, RECIPE, {"rate": 0.1})
+        ledger.started(0, RECIPE, {"rate": 0.1}, 0)
         assert ledger.starts(0) == 1
         ledger.finished(trial(0))
         assert (ledger.starts(0), ledger.replay(0)) == (0, trial(0))
-        ledger.started(1, RECIPE, {})
+        ledger.started(1, RECIPE, {}, 0)
     with reopen(out) as run:
         run.observers.append(listening)
         ledger = run.ledger()
         assert ledger.replay(0) == trial(0)
         assert (ledger.starts(1), ledger.replay(1)) == (1, None)
-        ledger.started(1, RECIPE, {})
+        ledger.started(1, RECIPE, {}, 0)
         assert ledger.starts(1) == 2
         ledger.finished(trial(1, failed=True))
         assert (ledger.starts(1), ledger.replay(1)) == (0, trial(1, failed=True))
@@ -435,7 +459,7 @@ def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "written"
     with make(out) as run:
         run.once("load", Note, lambda: Note(text="\r\n ü", values=(1.5,)))
-        run.ledger().started(0, RECIPE, {})
+        run.ledger().started(0, RECIPE, {}, 0)
         run.once("split", Note, lambda: Note(text="last"))
     return out
 
@@ -535,11 +559,11 @@ def test_a_line_that_did_not_fit_on_the_disk_leaves_no_trace(out, monkeypatch):
         before = (out / "journal.jsonl").read_bytes()
         monkeypatch.setattr(run_journal.os, "write", full)
         with pytest.raises(DiskError, match="full"):
-            run.ledger().started(0, RECIPE, {})
+            run.ledger().started(0, RECIPE, {}, 0)
         monkeypatch.undo()
         assert (out / "journal.jsonl").read_bytes() == before
         assert run.ledger().starts(0) == 0
-        run.ledger().started(0, RECIPE, {})
+        run.ledger().started(0, RECIPE, {}, 0)
     with reopen(out) as run:
         assert run.ledger().starts(0) == 1
 
@@ -638,7 +662,7 @@ def fails(out: Path, error: BaseException, *steps: str, trials: bool = False) ->
             for step in steps:
                 run.once(step, Note, lambda: Note(text="x"))
             if trials:
-                run.ledger().started(0, RECIPE, {})
+                run.ledger().started(0, RECIPE, {}, 0)
             raise error
 
     with pytest.raises(type(error)):
@@ -699,26 +723,26 @@ def test_a_reopened_run_is_never_removed(out):
 )
 def test_a_trial_that_ended_through_no_fault_of_its_own_was_not_started(out, error, starts):
     def search():
-        run.ledger().started(0, RECIPE, {})
+        run.ledger().started(0, RECIPE, {}, 0)
         run.ledger().finished(trial(0))
-        run.ledger().started(1, RECIPE, {})
+        run.ledger().started(1, RECIPE, {}, 0)
         raise error
 
     with make(out) as run, pytest.raises((type(error), DiskError)):
         run.once("search", Note, search)
     with reopen(out) as run:
         assert (run.ledger().starts(0), run.ledger().starts(1)) == (0, starts)
-        run.ledger().started(1, RECIPE, {})
+        run.ledger().started(1, RECIPE, {}, 0)
         assert run.ledger().starts(1) == starts + 1
 
 
 def test_only_this_sittings_start_is_taken_back(out):
     def killed():
-        run.ledger().started(0, RECIPE, {})
+        run.ledger().started(0, RECIPE, {}, 0)
         killed_now(run)
 
     def interrupted():
-        run.ledger().started(0, RECIPE, {})
+        run.ledger().started(0, RECIPE, {}, 0)
         raise KeyboardInterrupt
 
     run = make(out)

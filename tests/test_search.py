@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,9 @@ from autotl.records import (
     from_json,
     to_json,
 )
-from autotl.search import planning, search, selection
-from autotl.search.space import defaults, is_active, recipe_of, space
-from autotl.train import default
+from autotl.search import course, planning, proposing, search, selection
+from autotl.search.space import defaults, is_active, recipe_of, rung, space
+from autotl.train import checkpoint, default
 from autotl.worker import Worker
 
 TRAIN, VALIDATION, CLASSES = 800, 250, 3
@@ -139,11 +140,11 @@ class Clock:
 class MemoryLedger:
     """Keeps what the journal would, as JSON, so that a round trip is part of every test."""
 
-    begun: dict[int, int] = field(default_factory=dict)
+    begun: dict[int, list[int]] = field(default_factory=dict)
     ended: dict[int, str] = field(default_factory=dict)
 
-    def started(self, number: int, recipe: Recipe, hyperparameters: Any) -> None:
-        self.begun[number] = self.begun.get(number, 0) + 1
+    def started(self, number: int, recipe: Recipe, hyperparameters: Any, epoch: int) -> None:
+        self.begun.setdefault(number, []).append(epoch)
 
     def finished(self, trial: Trial) -> None:
         assert trial.number not in self.ended
@@ -153,12 +154,13 @@ class MemoryLedger:
         text = self.ended.get(number)
         return from_json(Trial, json.loads(text)) if text else None
 
-    def starts(self, number: int) -> int:
-        return 0 if number in self.ended else self.begun.get(number, 0)
+    def starts(self, number: int, epoch: int | None = None) -> int:
+        begun = [] if number in self.ended else self.begun.get(number, [])
+        return len(begun) if epoch is None else begun.count(epoch)
 
     def prefix(self, count: int) -> MemoryLedger:
         ended = {n: t for n, t in self.ended.items() if n < count}
-        return MemoryLedger(begun=dict.fromkeys(ended, 1), ended=ended)
+        return MemoryLedger(begun={n: [0] for n in ended}, ended=ended)
 
     def trials(self) -> list[Trial]:
         return [from_json(Trial, json.loads(self.ended[n])) for n in sorted(self.ended)]
@@ -236,7 +238,7 @@ def oracle():
 def first_spec() -> dict[str, Any]:
     base = default("partial-freeze", measurements())
     dimensions = space(base, stages=6, orientation_matters=False)
-    return {"space": to_json(dimensions), "seed": 5, "known": [], "adaptive": False}
+    return {"space": to_json(dimensions), "seed": 5, "known": [], "kind": "random"}
 
 
 @dataclass
@@ -374,6 +376,11 @@ def test_same_proposals_with_and_without_a_budget(bench: Bench) -> None:
     assert proposals(timed)[:both] == proposals(bench)[:both]
 
 
+def drawn(bench: Bench) -> list[dict[str, Any]]:
+    """The configurations that were drawn, without those that go on."""
+    return [p for p in proposals(bench) if not p.get("tuner/initial_epoch")]
+
+
 def test_with_a_budget_scores_do_not_steer(bench: Bench) -> None:
     bench.worker.cost = 5.0
     bench.go(seconds=400.0, trials=14)
@@ -383,7 +390,9 @@ def test_with_a_budget_scores_do_not_steer(bench: Bench) -> None:
     timed.worker.fail = {4: errors.ResourceError("no")}
     timed.go(seconds=400.0, trials=14)
     assert len(proposals(bench)) == 12
-    assert proposals(timed) == proposals(bench)
+    assert len(drawn(bench)) == 9
+    assert drawn(timed)[:9] == drawn(bench)
+    assert proposals(timed) != proposals(bench)  # which of them go on depends on scores
 
 
 def test_replay_after_every_prefix_goes_on_identically(bench: Bench) -> None:
@@ -399,7 +408,8 @@ def test_replay_after_every_prefix_goes_on_identically(bench: Bench) -> None:
         assert [strip(t) for t in later.ledger.trials()] == [
             strip(t) for t in bench.ledger.trials()
         ]
-        assert len(later.worker.specs) == 12 - count
+        twice = 3 not in later.ledger.prefix(count).ended  # with half the batch
+        assert len(later.worker.specs) == 12 - count + twice
         assert record.best.number == whole.best.number
         (later.folder / "run" / "trials").rename(bench.folder / "run" / "trials")
 
@@ -473,8 +483,93 @@ def test_expected_errors_fail_one_trial(bench: Bench, error: errors.AutotlError)
     assert (record.trials, record.failed, record.comparable) == (5, 1, 4)
     assert (trials[2].status, trials[2].result) == ("failed", None)
     assert error.message in (trials[2].failure or "")
-    assert len(bench.worker.specs) == 5
+    memory = isinstance(error, errors.OutOfMemoryError)
+    assert [s["batch"] for s in bench.worker.specs] == [None] * 3 + [16] * memory + [None] * 2
     assert not (bench.folder / "run/trials/002").exists()
+
+
+def test_want_of_memory_halves_the_batch_once(bench: Bench) -> None:
+    true = bench.worker.call
+
+    def scarce(function: str, spec: dict[str, Any], **options: Any) -> Any:
+        if spec.get("batch", 1) is None and Path(spec["out"]).name == "001":
+            raise errors.OutOfMemoryError("too much memory")
+        return true(function, spec, **options)
+
+    bench.worker.call = scarce  # type: ignore[method-assign]
+    record = bench.go(trials=3)
+    assert record.failed == 0
+    assert [s["batch"] for s in bench.worker.specs] == [None, 16, None]
+
+
+@pytest.mark.parametrize(("begun", "failed"), [([0, 0], 0), ([0, 6], 0), ([6, 6], 1)])
+def test_a_trial_is_given_up_where_it_twice_got_no_further(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, begun: list[int], failed: int
+) -> None:
+    reached = {"001": checkpoint.Left(epoch=6, batch=32)}
+    monkeypatch.setattr(checkpoint, "left", lambda out: reached.get(out.name, checkpoint.Left()))
+    bench.ledger.begun[1] = begun
+    assert bench.go(trials=2).failed == failed
+
+
+# ---- successive halving ----
+
+
+def test_a_failed_trial_does_not_keep_the_best_from_going_on(bench: Bench) -> None:
+    bench.worker.fail = {3: errors.ResourceError("no"), 12: errors.ResourceError("no")}
+    bench.go(trials=15)
+    found = [rung(p) for p in proposals(bench)]
+    expected = [(1, 0)] * 9 + [(3, 1)] * 3 + [(9, 3)]
+    assert [(one.parts, one.before) for one in found if one] == expected
+    for one in found[9:]:
+        assert one
+        assert one.parent not in (1, 10)  # the failed ones, counted from the first proposal
+
+
+def test_weights_that_are_said_to_be_kept_are_there(tmp_path: Path) -> None:
+    for seed in range(300):
+        draw, state = np.random.default_rng(seed), course.State()
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        setting: Any = SimpleNamespace(
+            metric="accuracy", labels=np.zeros(250), crossed=None, run_folder=folder
+        )
+        for number in range(15):
+            (folder / str(number)).touch()
+            score = draw.integers(238, 246) / 250
+            state.trials.append(finished(number, score, loss=float(draw.random())))
+            course._let_go(setting, state)
+            assert all((folder / str(kept)).exists() for kept in state.kept)
+
+
+def test_the_best_third_of_a_rung_goes_on_from_its_weights(bench: Bench) -> None:
+    bench.go(trials=15)
+    trials = [t for t in bench.ledger.trials() if t.origin == "proposal"]
+    found = [rung(t.hyperparameters) for t in trials]
+    assert [(one.parts, one.before) for one in found if one] == [(1, 0)] * 9 + [(3, 1)] * 3 + [
+        (9, 3)
+    ]
+    whole = default("partial-freeze", measurements()).numbers.epochs
+    assert all(t.recipe.numbers.epochs == math.ceil(whole / 9) for t in trials[:9])
+    scores = [score_of(t) for t in trials[:9]]
+    for trial, one in zip(trials[9:12], found[9:12], strict=True):
+        assert one
+        assert one.parent is not None
+        parent = trials[one.parent]
+        assert score_of(parent) in sorted(scores)[-3:]
+        spec = next(s for s in bench.worker.specs if s["out"].endswith(f"{trial.number:03d}"))
+        already = 0
+        if spec["parent"]:
+            assert parent.result
+            assert spec["parent"].endswith(parent.result.weights.path)
+            already = math.ceil(whole / 9)
+        assert trial.recipe.numbers.epochs == math.ceil(whole * 3 / 9) - already
+    assert any(s["parent"] for s in bench.worker.specs)
+
+
+def score_of(trial: Trial) -> float:
+    assert trial.result
+    return trial.result.metrics["accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -513,7 +608,7 @@ def test_all_failed_is_an_error_with_the_causes(bench: Bench) -> None:
     hopeless.worker.fail = bench.worker.fail
     with pytest.raises(errors.SearchError):
         hopeless.go(trials=50)
-    assert len(hopeless.worker.specs) == 4
+    assert len(hopeless.worker.specs) == 4 + 3  # the probe has no batch that could be halved
 
 
 def test_a_failed_probe_leaves_the_others(bench: Bench) -> None:
@@ -525,7 +620,7 @@ def test_a_failed_probe_leaves_the_others(bench: Bench) -> None:
 
 
 def test_a_trial_that_ended_the_program_twice_is_given_up(bench: Bench) -> None:
-    bench.ledger.begun = {1: 2}
+    bench.ledger.begun = {1: [0, 0]}
     record = bench.go(trials=3)
     trials = bench.ledger.trials()
     assert trials[1].status == "failed"
@@ -538,9 +633,9 @@ def test_a_trial_that_ended_the_program_once_is_run_again(bench: Bench) -> None:
     left = bench.folder / "run/trials/001"
     left.mkdir(parents=True)
     (left / "half").write_text("torn")
-    bench.ledger.begun = {1: 1}
+    bench.ledger.begun = {1: [0]}
     assert bench.go(trials=2).failed == 0
-    assert bench.ledger.begun[1] == 2
+    assert bench.ledger.begun[1] == [0, 0]
     assert not (left / "half").exists()
 
 
@@ -608,7 +703,7 @@ def test_a_skipped_runner_up_is_skipped_on_resume(bench: Bench) -> None:
 
 
 def test_a_killed_trial_gets_a_deadline_again_on_resume(bench: Bench) -> None:
-    bench.ledger.begun = {1: 1}
+    bench.ledger.begun = {1: [0]}
     bench.go(seconds=300.0, trials=2)
     assert all(spec["deadline"] <= 300.0 for spec in bench.worker.specs)
 
@@ -623,18 +718,19 @@ def test_it_stops_when_nothing_is_wrong_any_more(bench: Bench) -> None:
     assert bench.go(seconds=900.0).trials == 2
 
 
-def test_it_stops_without_improvement_when_only_the_clock_limits(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "patience"),
+    [("feature-extraction", proposing.PATIENCE), ("partial-freeze", proposing.BRACKETS)],
+)
+def test_it_stops_without_improvement_when_only_the_clock_limits(
+    bench: Bench, strategy: Any, patience: int
+) -> None:
     bench.worker.right = lambda recipe: 200
     bench.worker.cost = 1.0
-    record = bench.go(seconds=9000.0)
-    assert record.trials == selection_patience() + 1
+    boundary = 6 if strategy == "feature-extraction" else 3
+    record = bench.go(seconds=9000.0, decision=decision(strategy=strategy, boundary=boundary))
+    assert record.trials == patience + 1
     assert "no improvement" in record.stopped
-
-
-def selection_patience() -> int:
-    from autotl.search.runner import PATIENCE
-
-    return PATIENCE
 
 
 # ---- planning ----
@@ -807,9 +903,9 @@ def test_ties_within_one_example_go_to_the_lower_log_loss() -> None:
     assert selection.ranked(trials, "log-loss", 1000)[0].number == 0
 
 
-def test_equal_log_loss_goes_to_the_faster() -> None:
-    trials = [finished(1, 0.9, seconds=9.0), finished(2, 0.9, seconds=8.0)]
-    assert selection.ranked(trials, "accuracy", 1000)[0].number == 2
+def test_equal_log_loss_goes_to_the_earlier_whatever_the_clock_says() -> None:
+    trials = [finished(2, 0.9, seconds=8.0), finished(1, 0.9, seconds=9.0)]
+    assert selection.ranked(trials, "accuracy", 1000)[0].number == 1
 
 
 def test_a_failed_trial_is_never_selected() -> None:
@@ -931,7 +1027,7 @@ def test_what_is_selected_later_was_always_kept(drawn: list[tuple[int, int]]) ->
     for number, (right, loss) in enumerate(drawn):
         trials.append(finished(number, right / 200, loss=loss / 10))
         on_disk.add(number)
-        on_disk &= selection.kept(trials, "accuracy", 200)
+        on_disk &= selection.kept(trials, trials, "accuracy", 200)
         assert len(on_disk) <= 5
         assert selection.ranked(trials, "accuracy", 200)[0].number in on_disk
     assert 0 in on_disk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 from importlib import metadata
@@ -40,6 +41,7 @@ def _source(build: str) -> str | None:
     return None if origin is None else hashlib.sha256(origin).hexdigest()
 
 
+@functools.cache
 def _version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)

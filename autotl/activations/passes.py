@@ -56,14 +56,14 @@ def ensure(
     wants: Wants,
     progress: Progress = None,
     engine: Engine = "auto",
-    net: keras.Model | None = None,
+    build: Callable[[], keras.Model] | None = None,
 ) -> tuple[Path, ...]:
     """The stored outputs of the wanted (stage, pooled), computed where they are not yet there.
 
     `key` names the images, `read(start, stop)` gives them, uint8 (stop - start, size, size, 3),
     of `count` in all. Each path is a `.npy` for memory-mapping: (count, height, width, channels)
     float16, or float32 where a value exceeds float16's range; pooled ones (count, channels)
-    float32. All that is missing comes from one pass. `net` spares building the backbone where
+    float32. All that is missing comes from one pass. `build` spares building the backbone where
     the caller has it. Raises `ResourceError` on a full disk or where outputs are not finite,
     `InternalError` where the engines disagree.
     """
@@ -73,7 +73,7 @@ def ensure(
     found = [store.find(folder, k) for k in keys]
     missing = [i for i, path in enumerate(found) if path is None]
     if missing:
-        build = partial(_built, located, pretrained, seed, net)
+        build = build or partial(_built, located, pretrained, seed)
         left = [wants[i] for i in missing]
         forward = _forward(chosen, folder, located, build, left, about, read)
         _compute(folder, [keys[i] for i in missing], forward, read, count, located, progress)
@@ -97,12 +97,10 @@ def _engine(engine: Engine, count: int, side: int) -> Engine:
     return "onnxruntime" if count * side * side >= WORTH else "keras"
 
 
-def _built(
-    located: LocatedBackbone, pretrained: bool, seed: int, net: keras.Model | None
-) -> keras.Model:
+def _built(located: LocatedBackbone, pretrained: bool, seed: int) -> keras.Model:
     from autotl import model
 
-    return net or model.build(located, pretrained=pretrained, seed=seed)
+    return model.build(located, pretrained=pretrained, seed=seed)
 
 
 def _forward(

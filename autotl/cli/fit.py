@@ -21,6 +21,7 @@ from autotl.cli import options
     help="What the search selects by: accuracy, balanced-accuracy, macro-f1 or log-loss.",
 )
 @click.option("--tensorboard", is_flag=True, help="Write learning curves for TensorBoard.")
+@options.cluster
 @options.output
 def fit(data: str, as_json: bool, quiet: bool, verbose: bool, **asked: Any) -> int | None:
     """Train on DATA and export a verified model.onnx.

@@ -57,6 +57,12 @@ request = _all(
     ),
 )
 
+cluster = click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Train the trials on this Ray cluster (auto, HOST:PORT); needs autotl[ray].",
+)
+
 output = _all(
     click.option("--json", "as_json", is_flag=True, help="JSON to standard output."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result."),

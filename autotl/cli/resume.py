@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from autotl.cli import options
@@ -15,10 +17,9 @@ from autotl.cli import options
     help="New wall-clock limit of the whole run, its earlier sittings included.",
 )
 @click.option("--trials", type=int, metavar="N", help="New number of trials at most, in all.")
+@options.cluster
 @options.output
-def resume(
-    run: str, budget: str | None, trials: int | None, as_json: bool, quiet: bool, verbose: bool
-) -> int | None:
+def resume(run: str, as_json: bool, quiet: bool, verbose: bool, **limits: Any) -> int | None:
     """Go on with an interrupted RUN (its folder).
 
     Finished steps and trials are taken from the run's journal; the data must be what it was.
@@ -27,7 +28,7 @@ def resume(
     from autotl.pipeline import resume as resume_run
 
     return finish(
-        lambda heard: resume_run(run, budget=budget, trials=trials, listener=heard),
+        lambda heard: resume_run(run, listener=heard, **limits),
         as_json=as_json,
         quiet=quiet,
         verbose=verbose,

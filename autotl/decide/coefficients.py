@@ -67,9 +67,23 @@ class Thresholds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """How a later trainer compares with that of the rows (`rows`, its digest) on `trainings` that
+    were repeated: mean difference of test accuracy, its standard error, and the largest one.
+    """
+
+    rows: str
+    trainings: int
+    mean: float
+    error: float
+    largest: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Coefficients:
     """Everything fitted, and what it was fitted on. `pairs["a b"]` is the standard error of the
-    difference between two strategies; `code` the digest of the trainer; `backbones` maps names
+    difference between two strategies; `code` the digest of the trainer that they hold for, which
+    made the rows or where there is a `confirmation` was compared with that; `backbones` maps names
     to the SHA-256 of their weights.
     """
 
@@ -84,6 +98,7 @@ class Coefficients:
     strategies: dict[str, Line]
     pairs: dict[str, float]
     thresholds: Thresholds
+    confirmation: Confirmation | None = None
 
 
 @functools.cache

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from autotl.errors import ParityError
 from autotl.export import structure
 from autotl.export.graph import IMAGE, LABEL, PIXELS, PROBABILITIES
-from autotl.export.parity import AGREEMENT, MEDIAN, Apart, Probabilities, compare, tolerance
+from autotl.export.parity import (
+    AGREEMENT,
+    EXTREME,
+    MEDIAN,
+    Apart,
+    Probabilities,
+    compare,
+    tolerance,
+)
 from autotl.pixels import decode, pillow_warnings_ignored, resize
 from autotl.records import Dataset, Parity, Preprocessing
 
@@ -249,7 +257,7 @@ def _ask(
         reference=reference,
         resize_off=float(np.flatnonzero(levels).max(initial=0)),
         resize_apart=float(levels[2:].sum() / levels.sum()),
-        tolerance=tolerance(max(responses["tiny"])),
+        tolerance=tolerance(max(responses["tiny"]), EXTREME),
         typical=tolerance(float(np.median(responses["tiny"]))),
         level_response=max(responses["level"][: len(sample)]),
     )

@@ -16,16 +16,26 @@ from __future__ import annotations
 from autotl.model.assembly import (
     BACKBONE,
     HEAD,
+    HIDDEN,
     LOGITS,
     STANDARDISE,
     check,
     full,
+    head_alone,
     head_only,
     prepare,
     set_flags,
     trainable,
 )
-from autotl.model.cuts import below, build, count_above, cut_problem, outputs, stage_shapes
+from autotl.model.cuts import (
+    below,
+    build,
+    count_above,
+    cut_problem,
+    layers_up_to,
+    outputs,
+    stage_shapes,
+)
 from autotl.model.weights import (
     load_trained,
     predict_pixels,
@@ -37,6 +47,7 @@ from autotl.model.weights import (
 __all__ = [
     "BACKBONE",
     "HEAD",
+    "HIDDEN",
     "LOGITS",
     "STANDARDISE",
     "below",
@@ -45,7 +56,9 @@ __all__ = [
     "count_above",
     "cut_problem",
     "full",
+    "head_alone",
     "head_only",
+    "layers_up_to",
     "load_trained",
     "outputs",
     "predict_pixels",

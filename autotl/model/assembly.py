@@ -20,6 +20,7 @@ BACKBONE = "backbone"
 HEAD = "head"
 LOGITS = "logits"
 STANDARDISE = "standardise"
+HIDDEN = "hidden"
 
 
 def head_only(recipe: Recipe) -> bool:
@@ -63,13 +64,23 @@ def trainable(
     check(recipe, stages)
     set_flags(net, stages, recipe)
     features = sum(net.get_layer(stages[tap - 1]).output.shape[-1] for tap in recipe.taps)
-    head = _head(recipe, features, classes, standard=standard, seed=seed)
     if head_only(recipe):
-        inputs = keras.Input((features,), name="features", dtype="float32")
-        return keras.Model(inputs, head(inputs), name="trainable")
+        return head_alone(recipe, features, classes, standard=standard, seed=seed)
+    head = _head(recipe, features, classes, standard=standard, seed=seed)
     body, shape = part(net, stages, recipe.boundary, recipe.taps, name=BACKBONE)
     inputs = keras.Input(shape, name="stored", dtype="float32")
     return keras.Model(inputs, head(_pooled(body(inputs))), name="trainable")
+
+
+def head_alone(
+    recipe: Recipe, features: int, classes: int, *, standard: Standard | None = None, seed: int
+) -> keras.Model:
+    """What `trainable` gives where only the head is trained; no network is needed for it."""
+    import keras
+
+    head = _head(recipe, features, classes, standard=standard, seed=seed)
+    inputs = keras.Input((features,), name="features", dtype="float32")
+    return keras.Model(inputs, head(inputs), name="trainable")
 
 
 def set_flags(net: keras.Model, stages: Sequence[str], recipe: Recipe) -> None:
@@ -107,7 +118,7 @@ def _head(
     if recipe.head.hidden:
         start = keras.initializers.HeNormal(seed=seed)
         x = layers.Dense(
-            recipe.head.hidden, activation="relu", kernel_initializer=start, name="hidden"
+            recipe.head.hidden, activation="relu", kernel_initializer=start, name=HIDDEN
         )(x)
     if recipe.head.dropout:
         x = layers.Dropout(recipe.head.dropout, seed=seed + 1, name="dropout")(x)

@@ -25,13 +25,14 @@ BATCH = 64
 """Images a step in `predict_pixels`."""
 
 
-def save_trained(model: keras.Model, path: Path) -> None:
-    """Write every weight of a `trainable` model, and its standardisation, to a `.npz` file.
+def save_trained(model: keras.Model, path: Path, standard: Standard | None = None) -> None:
+    """Write every weight of a `trainable` model, and a standardisation, to a `.npz` file.
 
-    Arrays are keyed by their position and name; the file is replaced in one step.
+    `standard` is (mean, deviation), by default the model's own. Arrays are keyed by their position
+    and name; the file is replaced in one step.
     """
     arrays = {key: np.asarray(variable.value) for key, variable in _keyed(model)}
-    mean, deviation = _standard_of(model)
+    mean, deviation = standard or _standard_of(model)
     arrays |= {f"{STANDARDISE}/mean": mean, f"{STANDARDISE}/deviation": deviation}
 
     def write(part: Path) -> None:

@@ -23,7 +23,12 @@ class Head:
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
     """The numbers of a gradient training. `backbone_rate` multiplies the learning rate of
-    transferred stages; `views` augmented views of strength `augment` are drawn of each example.
+    transferred stages, and `layer_decay` that of each stage once more for every stage above it;
+    for the share `unfreeze` of the schedule only the head is trained. `views` augmented views of
+    strength `augment` are drawn of each example. `mixup` is alpha of the Beta distribution that
+    examples are mixed by (0: not), `class_weights` the power of a class's rarity that its
+    examples are weighted by (0: all alike, 1: all classes alike), `average` the decay of the
+    moving average of the weights that is judged and kept (0: the weights themselves).
     """
 
     epochs: int = 10
@@ -36,6 +41,11 @@ class Numbers:
     augment: Literal["none", "flip", "crop", "flip-crop"] = "none"
     views: int = 1
     patience: int = 0
+    layer_decay: float = 1.0
+    unfreeze: float = 0.0
+    mixup: float = 0.0
+    class_weights: float = 0.0
+    average: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +73,8 @@ class TrialResult:
 
     `metrics` holds every `Metric` by name; `predictions` is the file of validation logits
     (.npy float32 (validation, classes)); `weights` the trained part's file; `history` one
-    mapping an epoch. `stopped` says why it ended: "epochs", "patience", "deadline". `crossed` is
+    mapping an epoch. `stopped` says why it ended: "epochs", "patience", "deadline". `batch` is
+    the examples of a step where memory would not do for the recipe's, else None. `crossed` is
     the file of out-of-fold logits (.npy float32 (train + validation, classes)), None where stages
     are trained, validation rows are not few, or the rows or the time would not do for folds.
     """
@@ -76,13 +87,15 @@ class TrialResult:
     stopped: str
     history: tuple[dict[str, float], ...] = ()
     crossed: FileRef | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """One trial in the journal. `origin` is "probe", "default", "runner-up" or "proposal";
     `hyperparameters` is what the oracle proposed (empty for fixed trials); a failed trial has
-    `failure` and no `result`. `seed` is the trial's own, from which it drew everything.
+    `failure` and no `result`. `seed` is the trial's own, from which it drew everything; `parent`
+    the trial whose weights it went on from, whose epochs are not in its recipe.
     """
 
     number: int
@@ -94,6 +107,7 @@ class Trial:
     result: TrialResult | None = None
     failure: str | None = None
     seed: int = 0
+    parent: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +131,12 @@ class SearchRecord:
 class Ledger(Protocol):
     """What `search` tells of its trials; the pipeline backs it with journal and observer hooks."""
 
-    def started(self, number: int, recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:
-        """Called before a trial is trained; written to the journal at once."""
+    def started(
+        self, number: int, recipe: Recipe, hyperparameters: Mapping[str, Any], epoch: int
+    ) -> None:
+        """Called before a trial is trained, from the end of `epoch` on (0: from its beginning);
+        written to the journal at once.
+        """
 
     def finished(self, trial: Trial) -> None:
         """Called when a trial has ended, finished or failed."""
@@ -126,5 +144,7 @@ class Ledger(Protocol):
     def replay(self, number: int) -> Trial | None:
         """The journal's record of a trial that already ended, else None."""
 
-    def starts(self, number: int) -> int:
-        """How often a trial without an end was already started (2 means: give it up)."""
+    def starts(self, number: int, epoch: int | None = None) -> int:
+        """How often a trial without an end was already started, from the end of `epoch` where
+        that is named (2: give it up).
+        """

@@ -24,13 +24,16 @@ class JournalLedger:
         self._run = run
         self._journal = journal
 
-    def started(self, number: int, recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:
-        """Write down that a trial is about to be trained."""
+    def started(
+        self, number: int, recipe: Recipe, hyperparameters: Mapping[str, Any], epoch: int
+    ) -> None:
+        """Write down that a trial is about to be trained, from the end of `epoch` on."""
         self._journal.append(
             "trial-started",
             number=number,
             recipe=to_json(recipe),
             hyperparameters=to_json(dict(hyperparameters)),
+            epoch=epoch,
         )
 
     def finished(self, trial: Trial) -> None:
@@ -46,14 +49,21 @@ class JournalLedger:
         """The journal's record of a trial that already ended, else None."""
         return self._run.trial(number)
 
-    def starts(self, number: int) -> int:
-        """How often a trial without an end was started, in all sittings; starts that the user
-        interrupted or a full disk ended do not count.
+    def starts(self, number: int, epoch: int | None = None) -> int:
+        """How often a trial without an end was started (from the end of `epoch`, where named), in
+        all sittings; starts that the user interrupted or a full disk ended do not count.
         """
-        kinds = [line["kind"] for line in self._journal.lines if line.get("number") == number]
-        if "trial-finished" in kinds:
-            return 0
-        return kinds.count("trial-started") - kinds.count("trial-stopped")
+        open_: list[int] = []
+        for line in self._journal.lines:
+            if line.get("number") != number:
+                continue
+            if line["kind"] == "trial-finished":
+                return 0
+            if line["kind"] == "trial-started":
+                open_.append(line.get("epoch", 0))
+            elif line["kind"] == "trial-stopped" and open_:
+                open_.pop()
+        return len(open_) if epoch is None else open_.count(epoch)
 
 
 def round_trip(record_class: type[R], record: R) -> tuple[Any, R]:

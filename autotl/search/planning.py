@@ -55,13 +55,14 @@ class Estimate:
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """A trial to come. `share` is its part of what the budget had left after the probe (1: all that
-    it has left by then).
+    it has left by then); `parent` the trial that it goes on from, if any.
     """
 
     number: int
     origin: str
     recipe: Recipe
     share: float = 1.0
+    parent: int | None = None
 
 
 def seed_of(seed: int, *path: int) -> int:

@@ -1,7 +1,8 @@
 """What to try next, by keras-tuner. Runs in the worker, so that the parent never imports keras.
 
-A proposal is a function of the space, a seed of its own and the trials before it: a fresh oracle
-is told these through its public `populate_space`, and asked once. So a resumed search proposes
+A proposal is a function of the space, a seed and the trials before it: a fresh oracle is told
+these, and asked once. Random and Bayesian ones are told through the public `populate_space`;
+Hyperband proposes them again itself, and hears their scores. So a resumed search proposes
 what the unbroken one did, no state file is read, and each proposal costs one step of the oracle.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import keras_tuner
@@ -21,6 +23,11 @@ from autotl.search.space import Dimension
 OBJECTIVE = "score"
 INITIAL = 8
 """Finished trials before the Bayesian oracle leaves off drawing at random."""
+LOST = -1e9
+"""Score of a failed trial in successive halving: Hyperband waits for ever for a rung's failed ones,
+and so would never let the best go on."""
+FACTOR = 3
+"""Of so many trials of a rung, one goes on to the next, which has so many times the epochs."""
 
 
 def propose(
@@ -29,23 +36,26 @@ def propose(
     """The next values, active dimensions only; `values` is None where the space is exhausted.
 
     `spec`: space (a list of `Dimension`), seed (positive), known (what was tried, in order, each
-    with values and score, higher is better, None where it failed), adaptive (whether scores may
-    steer: the Bayesian oracle from `INITIAL` scores on; else random draws without repetition).
+    with values and score, higher is better, None where it failed), kind: "random" (draws without
+    repetition, whatever the scores), "bayesian" (steered by scores from `INITIAL` of them on) or
+    "halving" (Hyperband; parts: of the epochs of the longest trial), for which `known` must be
+    what it proposed itself, with the same seed. Its values hold "tuner/epochs", in parts, and
+    more (`space.rung`).
     """
     space = declared([from_json(Dimension, item) for item in spec["space"]])
     known = spec["known"]
-    oracle = _oracle(spec["adaptive"], known)(
+    oracle = _oracle(spec, known)(
         objective=keras_tuner.Objective(OBJECTIVE, "max"),
-        max_trials=len(known) + 1,
         hyperparameters=space,
         allow_new_entries=False,
         tune_new_entries=False,
         seed=spec["seed"],
         max_consecutive_failed_trials=len(known) + 2,
-        **({"num_initial_points": INITIAL} if spec["adaptive"] else {}),
     )
     with tempfile.TemporaryDirectory(prefix="autotl-oracle-") as folder:
-        tuner = Asking(oracle, scores=[one["score"] for one in known], directory=folder)
+        scores = [one["score"] for one in known]
+        lost = LOST if spec["kind"] == "halving" else None
+        tuner = Asking(oracle, scores=scores, lost=lost, directory=folder)
         tuner.search(verbose=0)
     return {"values": tuner.proposed}
 
@@ -74,8 +84,12 @@ def _conditional(one: Dimension, named: Mapping[str, Dimension]) -> list[Dimensi
     return [*_conditional(named[one.parent], named), one]
 
 
-def _oracle(adaptive: bool, known: Sequence[Mapping[str, Any]]) -> Any:
+def _oracle(spec: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Any:
     oracles = keras_tuner.oracles
+    if spec["kind"] == "halving":
+        endless = {"hyperband_iterations": None, "max_epochs": spec["parts"], "factor": FACTOR}
+        return partial(oracles.HyperbandOracle, **endless)
+    adaptive = spec["kind"] == "bayesian"
     base = oracles.BayesianOptimizationOracle if adaptive else oracles.RandomSearchOracle
 
     class Continued(base):  # type: ignore[misc, valid-type]
@@ -86,26 +100,36 @@ def _oracle(adaptive: bool, known: Sequence[Mapping[str, Any]]) -> Any:
             answer: dict[str, Any] = super().populate_space(trial_id)
             return answer
 
-    return Continued
+    first = {"num_initial_points": INITIAL} if adaptive else {}
+    return partial(Continued, max_trials=len(known) + 1, **first)
 
 
 class Asking(keras_tuner.Tuner):  # type: ignore[misc]
     """Answers what is known, and keeps the first proposal that is not."""
 
-    def __init__(self, oracle: Any, *, scores: Sequence[float | None], directory: str) -> None:
+    def __init__(
+        self,
+        oracle: Any,
+        *,
+        scores: Sequence[float | None],
+        lost: float | None,
+        directory: str,
+    ) -> None:
         super().__init__(oracle, directory=directory, project_name="search")
         self.scores = scores
+        self.lost = lost
         self.proposed: dict[str, Any] | None = None
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float | dict[str, float]:
-        """The known score, `FailedTrialError` for a failed trial; the new proposal is kept, and
-        its score, with which the search ends, is of no account.
+        """The known score; for a failed trial `lost`, or `FailedTrialError` where that is None.
+        The new proposal is kept, and its score, with which the search ends, is of no account.
         """
         number = int(trial.trial_id)
         if number >= len(self.scores):
             self.proposed = {k: _plain(v) for k, v in trial.hyperparameters.values.items()}
+            self.oracle.max_trials = len(self.scores) + 1
             return {OBJECTIVE: 0.0}
-        score = self.scores[number]
+        score = self.lost if self.scores[number] is None else self.scores[number]
         if score is None:
             raise FailedTrialError("failed when it was run")
         return {OBJECTIVE: score}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autotl.records import Metric, Trial
+from autotl.records import Metric, Recipe, Trial
 
 FEW = 200
 """Validation rows under which a trial must beat the probe by more than one standard error: on
@@ -48,7 +48,7 @@ def ranked(trials: Sequence[Trial], metric: Metric, rows: int) -> list[Trial]:
     """Finished trials, best first.
 
     Those within one example (1 / rows) of the highest score are tied: among them lower log loss
-    goes first, then fewer seconds. The others follow by score, then log loss. `log-loss` itself
+    goes first, then the earlier trial. The others follow by score, then log loss. `log-loss` itself
     knows no ties but equality.
     """
     done = finished(trials)
@@ -58,8 +58,8 @@ def ranked(trials: Sequence[Trial], metric: Metric, rows: int) -> list[Trial]:
     top = max(_score(trial, metric) for trial in done)
     near = [trial for trial in done if _score(trial, metric) >= top - tied]
     far = [trial for trial in done if _score(trial, metric) < top - tied]
-    near.sort(key=lambda t: (_loss(t), t.seconds, t.number))
-    far.sort(key=lambda t: (-_score(t, metric), _loss(t), t.seconds, t.number))
+    near.sort(key=lambda t: (_loss(t), t.number))
+    far.sort(key=lambda t: (-_score(t, metric), _loss(t), t.number))
     return near + far
 
 
@@ -141,19 +141,28 @@ def paired_difference(
     return whole, math.sqrt(spread * (rows - 1) / rows)
 
 
-def kept(trials: Sequence[Trial], metric: Metric, rows: int) -> set[int]:
+def kept(standing: Sequence[Trial], trials: Sequence[Trial], metric: Metric, rows: int) -> set[int]:
     """Numbers of the trials whose weights stay: the probe, the best three, and every one that
     could still be selected after later trials (tied with the top and not behind another of these
     in both score and log loss).
+
+    Those in `standing` may be selected. Where they are under three, the best of the others make
+    up the number: a training may go on from them.
     """
-    order = ranked(trials, metric, rows)
-    keep = {0, *(trial.number for trial in order[:KEPT])}
+    order = ranked(standing, metric, rows)
+    others = [trial for trial in ranked(trials, metric, rows) if trial not in order]
+    keep = {0, *(trial.number for trial in [*order, *others][:KEPT])}
     ahead = -math.inf
     for trial in order:  # the tied ones come first, by rising log loss
         if _score(trial, metric) > ahead:
             keep.add(trial.number)
             ahead = _score(trial, metric)
     return keep
+
+
+def head_only(recipe: Recipe) -> bool:
+    """Whether a recipe trains nothing but the head."""
+    return recipe.boundary >= max(recipe.taps)
 
 
 def since_best(trials: Sequence[Trial], metric: Metric, rows: int) -> int:

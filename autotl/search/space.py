@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,8 @@ from autotl.records import Recipe
 
 Value = str | int | float
 AUGMENTED = ("flip", "crop", "flip-crop")
+UNEQUAL = 1.5
+"""Imbalance from which on class weights are worth a try."""
 CROPPED = ("crop", "flip-crop")
 """Levels at which every further view is another one; a flip has two."""
 
@@ -30,20 +33,68 @@ class Dimension:
     parent_values: tuple[Value, ...] = ()
 
 
-def space(base: Recipe, *, stages: int, orientation_matters: bool) -> tuple[Dimension, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """What successive halving says of a trial: parts of the default's epochs in all, parts that
+    the proposal had before, and which proposal (counted from 0) it goes on from, if any.
+    """
+
+    parts: int
+    before: int
+    parent: int | None
+
+    def epochs(self, whole: int, parts: int, *, anew: bool) -> int:
+        """Epochs to train where the default has `whole`, cut into `parts`; all `anew`, or those
+        that are new.
+        """
+        total = math.ceil(whole * self.parts / parts)
+        return total if anew else total - math.ceil(whole * self.before / parts)
+
+
+def space(
+    base: Recipe, *, stages: int, orientation_matters: bool, imbalance: float = 1.0
+) -> tuple[Dimension, ...]:
     """The dimensions to search for the strategy of `base`, a default recipe.
 
-    `stages` is the backbone's number of stages. Flips are left out where orientation matters.
+    `stages` is the backbone's number of stages, `imbalance` the largest class over the smallest.
+    Flips are left out where orientation matters, class weights where classes are about equal.
     The default recipe itself is the point where every dimension has its default.
     """
-    shared = (_rate(base, "", ()), *_augment(base, orientation_matters))
+    weights = (_number("class_weights", base, (0.0, 0.5, 1.0)),) if imbalance > UNEQUAL else ()
     if base.strategy == "feature-extraction":
-        return _head_only(base, stages, orientation_matters)
+        return (*_head_only(base, stages, orientation_matters), *_under_gradient(weights))
+    shared = (
+        _rate(base, "", ()),
+        *_augment(base, orientation_matters),
+        _decay(base),
+        _dropout(base),
+        _number("label_smoothing", base, (0.0, 0.1)),
+        _number("mixup", base, (0.0, 0.2)),
+        _number("average", base, (0.0, 0.99)),
+        *weights,
+    )
+    if base.strategy == "scratch":
+        return (*shared, _number("warmup", base, (0.05, 0.1, 0.2)))
+    transferred = (
+        _number("backbone_rate", base, (0.1, 0.3, 1.0)),
+        _number("layer_decay", base, (0.8, 1.0)),
+        _number("unfreeze", base, (0.0, 0.1)),
+    )
     if base.strategy == "partial-freeze":
-        return (_boundary(base, stages), *shared, _dropout(base), _smoothing(base))
-    if base.strategy == "full-fine-tune":
-        return (*shared, _backbone_rate(base), _dropout(base), _smoothing(base))
-    return (*shared, _decay(base), _dropout(base), _smoothing(base))
+        return (_boundary(base, stages), *shared, *transferred)
+    return (*shared, *transferred)
+
+
+def rung(values: Mapping[str, Any]) -> Rung | None:
+    """What successive halving added to the values; None where it proposed nothing."""
+    if "tuner/epochs" not in values:
+        return None
+    parent = values.get("tuner/trial_id")
+    return Rung(
+        parts=int(values["tuner/epochs"]),
+        before=int(values["tuner/initial_epoch"]),
+        parent=None if parent is None else int(parent),
+    )
 
 
 def defaults(dimensions: Sequence[Dimension]) -> dict[str, Value]:
@@ -61,12 +112,13 @@ def is_active(dimension: Dimension, values: Mapping[str, Value]) -> bool:
 
 
 def recipe_of(base: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The default recipe `base` with the proposed values put in. Raises KeyError for a value
-    that no dimension has.
+    """The default recipe `base` with the proposed values put in, those of successive halving
+    (`rung`) aside. Raises KeyError for a value that no dimension has.
     """
     recipe = base
     for name, value in values.items():
-        recipe = _SETTERS[name](recipe, value)
+        if not name.startswith("tuner/"):
+            recipe = _SETTERS[name](recipe, value)
     return recipe
 
 
@@ -74,17 +126,29 @@ def recipe_of(base: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def _head_only(base: Recipe, stages: int, orientation_matters: bool) -> tuple[Dimension, ...]:
-    gradient = ("gradient",)
     return (
         _choice("solver", base.head.solver, ("logistic-regression", "gradient")),
         _taps(base, stages),
-        _rate(base, "solver", gradient),
-        replace(
-            _choice("hidden", base.head.hidden, (0, 256)), parent="solver", parent_values=gradient
+        _rate(base, "solver", ("gradient",)),
+        *_under_gradient(
+            (
+                _choice("hidden", base.head.hidden, (0, 256)),
+                _dropout(base),
+                _l2(base),
+                _number("epochs", base, (5, 10, 20)),
+                _number("mixup", base, (0.0, 0.2)),
+            )
         ),
-        replace(_dropout(base), parent="solver", parent_values=gradient),
-        *_augment(base, orientation_matters, parent="solver", parent_values=gradient),
+        *_augment(base, orientation_matters, parent="solver", parent_values=("gradient",)),
     )
+
+
+def _under_gradient(dimensions: Sequence[Dimension]) -> tuple[Dimension, ...]:
+    return tuple(replace(d, parent="solver", parent_values=("gradient",)) for d in dimensions)
+
+
+def _number(name: str, base: Recipe, values: Sequence[Value]) -> Dimension:
+    return _choice(name, getattr(base.numbers, name), values)
 
 
 def _choice(name: str, default: Value, values: Sequence[Value]) -> Dimension:
@@ -149,17 +213,14 @@ def _dropout(base: Recipe) -> Dimension:
     return _choice("dropout", base.head.dropout, (0.0, 0.2, 0.4))
 
 
-def _smoothing(base: Recipe) -> Dimension:
-    return _choice("label_smoothing", base.numbers.label_smoothing, (0.0, 0.1))
-
-
-def _backbone_rate(base: Recipe) -> Dimension:
-    return _choice("backbone_rate", base.numbers.backbone_rate, (0.1, 0.3, 1.0))
-
-
 def _decay(base: Recipe) -> Dimension:
     decay = max(base.numbers.weight_decay, 1e-6)
     return Dimension(name="weight_decay", default=decay, low=decay / 10, high=decay * 10)
+
+
+def _l2(base: Recipe) -> Dimension:
+    decay = max(base.head.l2, 1e-6)
+    return Dimension(name="l2", default=decay, low=decay / 10, high=decay * 100)
 
 
 # ---- values into recipes ----
@@ -186,15 +247,25 @@ def _with_taps(recipe: Recipe, written: Any) -> Recipe:
 
 
 _SETTERS: dict[str, Any] = {
-    "solver": _with_head("solver"),
-    "hidden": _with_head("hidden"),
-    "dropout": _with_head("dropout"),
-    "learning_rate": _with_number("learning_rate"),
-    "backbone_rate": _with_number("backbone_rate"),
-    "weight_decay": _with_number("weight_decay"),
-    "label_smoothing": _with_number("label_smoothing"),
+    **{name: _with_head(name) for name in ("solver", "hidden", "dropout", "l2")},
+    **{
+        name: _with_number(name)
+        for name in (
+            "learning_rate",
+            "backbone_rate",
+            "layer_decay",
+            "unfreeze",
+            "weight_decay",
+            "warmup",
+            "label_smoothing",
+            "mixup",
+            "average",
+            "class_weights",
+            "epochs",
+            "views",
+        )
+    },
     "augment": _with_augment,
-    "views": _with_number("views"),
     "boundary": lambda recipe, value: replace(recipe, boundary=value),
     "taps": _with_taps,
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autotl.errors import DiskError, ResourceError, RunFolderError, WorkerError
+from autotl.errors import (
+    AutotlError,
+    DiskError,
+    OutOfMemoryError,
+    ResourceError,
+    RunFolderError,
+    WorkerError,
+)
 from autotl.files import checked
 from autotl.records import (
     Budget,
@@ -32,10 +40,12 @@ from autotl.records import (
 )
 from autotl.search import planning, selection
 from autotl.search.scalars import write_scalars
+from autotl.train import checkpoint
 
 Progress = Callable[[str, int, int], None]
 
 TRIAL, VIEWS = 2, 3
+TRAINING = "autotl.train.trial:run"
 STARTS = 2
 """A trial that was started so often without an end is given up."""
 
@@ -67,6 +77,7 @@ class Setting:
     metric: Metric
     seed: int
     worker: Caller
+    trainer: Trainer
     ledger: Ledger
     run_folder: Path
     folder: Path
@@ -112,30 +123,107 @@ class Planned:
     allowance: float
 
 
-def attempt(setting: Setting, planned: Planned, probe: Trial | None) -> Trial:
-    """The ledger's record of the trial, else run it and tell the ledger. `probe` is trial 0.
+class Trainer(Protocol):
+    """What trains trials, up to `width` of them at once."""
 
-    Raises `RunFolderError` where the ledger's trial of this number was another one, or its
+    @property
+    def width(self) -> int:
+        """How many trials may be begun together."""
+
+    def prepare(self, spec: dict[str, Any]) -> None:
+        """Called with each trial's spec before it is trained, in order and in one thread. What it
+        adds to the spec is for `train`.
+        """
+
+    def train(self, spec: dict[str, Any], deadline: float | None, progress: Progress | None) -> Any:
+        """The JSON of a `TrialResult` for a spec of `autotl.train.trial:run`; its files are then
+        in the spec's `out`. May be called from several threads where `width` is over 1.
+        """
+
+    def stop(self) -> None:
+        """End what is being trained in other threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """The trainer of one machine: the worker, one trial after the other."""
+
+    worker: Caller
+
+    @property
+    def width(self) -> int:
+        """One."""
+        return 1
+
+    def prepare(self, spec: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def train(self, spec: dict[str, Any], deadline: float | None, progress: Progress | None) -> Any:
+        """Train in the worker."""
+        return self.worker.call(TRAINING, spec, deadline=deadline, progress=progress)
+
+    def stop(self) -> None:
+        """Nothing: an interrupted call ends its process itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """The trials that a trial takes weights from: trial 0, and the one that it goes on from."""
+
+    probe: Trial | None
+    parent: Trial | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """A trial that is in the journal as started."""
+
+    trial: Trial
+    spec: dict[str, Any]
+    out: Path
+    allowance: float
+    at: float
+
+
+def attempt(setting: Setting, plans: Sequence[tuple[Planned, Before]]) -> list[Trial]:
+    """The ledger's records of trials, in order; those that are not there are run, together where
+    the trainer is wide enough, and the ledger is told of each when it ends.
+
+    Raises `RunFolderError` where the ledger's trial of a number was another one, or its
     predictions are not as they were written.
     """
+    found: dict[int, Trial] = {}
+    running: list[_Begun] = []
+    for planned, before in plans:
+        one = _begun(setting, planned, before)
+        if isinstance(one, _Begun):
+            running.append(one)
+        else:
+            found[planned.number] = one
+    for trial in _trials(setting, running):
+        _ended(setting, trial)
+        found[trial.number] = trial
+    return [found[planned.number] for planned, _ in plans]
+
+
+def _ended(setting: Setting, trial: Trial) -> None:
+    setting.ledger.finished(trial)
+    checkpoint.remove(folder_of(setting, trial.number))
+    if setting.tensorboard:
+        write_scalars(setting.run_folder / "tensorboard", trial)
+
+
+def folder_of(setting: Setting, number: int) -> Path:
+    """Where a trial's files lie."""
+    return setting.run_folder / "trials" / f"{number:03d}"
+
+
+def _begun(setting: Setting, planned: Planned, before: Before) -> _Begun | Trial:
+    """The trial begun, or the ledger's record of it: a replayed, given up or failed one."""
     done = setting.ledger.replay(planned.number)
-    if done is None:
-        done = _run(setting, planned, probe)
-        setting.ledger.finished(done)
-        if setting.tensorboard:
-            write_scalars(setting.run_folder / "tensorboard", done)
-    elif (done.recipe, done.hyperparameters) != (planned.recipe, planned.values):
-        raise RunFolderError(
-            f"Trial {planned.number} in the journal is not the one that this search would try.",
-            hint="Start a new run: the versions, data or options are not those of this one.",
-            details=(f"journal: {done.recipe}", f"now: {planned.recipe}"),
-        )
-    elif done.result is not None:
-        checked(done.result.predictions, setting.run_folder)
-    return done
-
-
-def _run(setting: Setting, planned: Planned, probe: Trial | None) -> Trial:
+    if done is not None:
+        _check_replayed(setting, planned, done)
+        return done
     trial = Trial(
         number=planned.number,
         origin=planned.origin,
@@ -144,54 +232,134 @@ def _run(setting: Setting, planned: Planned, probe: Trial | None) -> Trial:
         status="failed",
         seconds=0.0,
         seed=planning.seed_of(setting.seed, TRIAL, planned.number),
+        parent=None if before.parent is None else before.parent.number,
     )
-    out = setting.run_folder / "trials" / f"{planned.number:03d}"
-    if out.exists():
-        shutil.rmtree(out)
-    starts = setting.ledger.starts(planned.number)
+    out = folder_of(setting, planned.number)
+    left = checkpoint.left(out)
+    if not left.epoch:
+        shutil.rmtree(out, ignore_errors=True)
+    starts = setting.ledger.starts(planned.number, left.epoch)
     if starts >= STARTS:
-        return replace(
-            trial, failure=f"It was started {starts} times, and each time the program ended in it."
-        )
-    out.mkdir(parents=True)
-    setting.ledger.started(planned.number, planned.recipe, planned.values)
-    begun = setting.clock()
+        shutil.rmtree(out, ignore_errors=True)
+        told = f"It was started {starts} times, and each time the program ended in it."
+        trial = replace(trial, failure=told)
+        _ended(setting, trial)
+        return trial
+    out.mkdir(parents=True, exist_ok=True)
+    spec = _spec(setting, trial, out, planned.allowance, before) | {"batch": left.batch}
+    setting.ledger.started(planned.number, planned.recipe, planned.values, left.epoch)
+    one = _Begun(trial=trial, spec=spec, out=out, allowance=planned.allowance, at=setting.clock())
     try:
-        result = _train(setting, trial, out, planned.allowance, probe)
+        setting.trainer.prepare(spec)
     except (ResourceError, WorkerError) as error:
-        shutil.rmtree(out)
-        if isinstance(error, DiskError):
+        trial = _failed(setting, one, error)
+        _ended(setting, trial)
+        return trial
+    return one
+
+
+def _check_replayed(setting: Setting, planned: Planned, done: Trial) -> None:
+    if (done.recipe, done.hyperparameters) != (planned.recipe, planned.values):
+        raise RunFolderError(
+            f"Trial {planned.number} in the journal is not the one that this search would try.",
+            hint="Start a new run: the versions, data or options are not those of this one.",
+            details=(f"journal: {done.recipe}", f"now: {planned.recipe}"),
+        )
+    if done.result is not None:
+        checked(done.result.predictions, setting.run_folder)
+
+
+def _trials(setting: Setting, running: Sequence[_Begun]) -> Iterator[Trial]:
+    """What came of trials, as they end; an error that ends the search is raised when the others
+    have ended or were stopped.
+    """
+    if len(running) < 2:
+        yield from (_run(setting, one) for one in running)
+        return
+    with ThreadPoolExecutor(len(running)) as threads:
+        tasks = [threads.submit(_run, setting, one) for one in running]
+        fatal: list[BaseException] = []
+        try:
+            for task in as_completed(tasks):
+                error = task.exception()
+                if error is None:
+                    yield task.result()
+                else:
+                    fatal.append(error)
+                    setting.trainer.stop()
+        finally:
+            if not all(task.done() for task in tasks):
+                setting.trainer.stop()
+    if fatal:
+        raise fatal[0]
+
+
+def _run(setting: Setting, one: _Begun) -> Trial:
+    try:
+        result = _trained(setting, one)
+    except (ResourceError, WorkerError) as error:
+        return _failed(setting, one, error)
+    seconds = max(setting.clock() - one.at, result.seconds)
+    return replace(one.trial, status="finished", result=result, seconds=seconds)
+
+
+def _failed(setting: Setting, one: _Begun, error: AutotlError) -> Trial:
+    """The trial as it is recorded; a full disk is no fault of its, and is raised."""
+    full = isinstance(error, DiskError)
+    if not (full and checkpoint.left(one.out).epoch):
+        shutil.rmtree(one.out, ignore_errors=True)
+    if full:
+        raise error
+    return replace(one.trial, failure=str(error), seconds=setting.clock() - one.at)
+
+
+def _trained(setting: Setting, one: _Begun) -> TrialResult:
+    """The result; where memory does not do for a step, one of half the examples is tried once."""
+    batch = one.spec["batch"] or min(one.trial.recipe.numbers.batch, setting.pixels.train)
+    try:
+        return _train(setting, one, one.spec)
+    except OutOfMemoryError:
+        gradient = one.trial.recipe.head.solver == "gradient"
+        left = one.allowance - (setting.clock() - one.at)
+        if not gradient or batch < 2 or left < planning.MINIMUM:
             raise
-        return replace(trial, failure=str(error), seconds=setting.clock() - begun)
-    return replace(trial, status="finished", result=result, seconds=setting.clock() - begun)
+        return _train(setting, one, one.spec | {"batch": batch // 2, "deadline": _seconds(left)})
 
 
-def _train(
-    setting: Setting, trial: Trial, out: Path, allowance: float, probe: Trial | None
-) -> TrialResult:
-    deadline = None if math.isinf(allowance) else allowance
-    answer = setting.worker.call(
-        "autotl.train.trial:run",
-        {
-            "recipe": to_json(trial.recipe),
-            "located": to_json(setting.located),
-            "pixels": to_json(setting.pixels),
-            "metric": setting.metric,
-            "seed": trial.seed,
-            "view_seed": planning.seed_of(setting.seed, VIEWS),
-            "folder": str(setting.folder),
-            "out": str(out),
-            "run_folder": str(setting.run_folder),
-            "probe": _probe_weights(setting, trial, probe),
-            "deadline": deadline,
-        },
-        deadline=None if deadline is None else _hard(setting, deadline),
-        progress=_labelled(setting.progress, trial),
-    )
+def _train(setting: Setting, one: _Begun, spec: dict[str, Any]) -> TrialResult:
+    deadline = spec["deadline"]
+    hard = None if deadline is None else _hard(setting, deadline)
+    answer = setting.trainer.train(spec, hard, _labelled(setting.progress, one.trial))
     result = from_json(TrialResult, answer)
     if not all(math.isfinite(value) for value in result.metrics.values()):
         raise ResourceError(f"Its metrics are not finite: {result.metrics}.")
     return result
+
+
+def _seconds(allowance: float) -> float | None:
+    return None if math.isinf(allowance) else allowance
+
+
+def _spec(
+    setting: Setting, trial: Trial, out: Path, allowance: float, before: Before
+) -> dict[str, Any]:
+    """What `autotl.train.trial:run` is called with."""
+    parent = before.parent.result if before.parent else None
+    return {
+        "recipe": to_json(trial.recipe),
+        "located": to_json(setting.located),
+        "pixels": to_json(setting.pixels),
+        "metric": setting.metric,
+        "seed": trial.seed,
+        "view_seed": planning.seed_of(setting.seed, VIEWS),
+        "folder": str(setting.folder),
+        "out": str(out),
+        "run_folder": str(setting.run_folder),
+        "probe": _probe_weights(setting, trial, before.probe),
+        "parent": str(checked(parent.weights, setting.run_folder)) if parent else None,
+        "deadline": _seconds(allowance),
+        "batch": None,
+    }
 
 
 def _hard(setting: Setting, deadline: float) -> float:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from autotl import model
-from autotl.train import gradient, probe, schedule
+from autotl.train import compiled, gradient, probe
+from autotl.train.compiled import Compiled
 from autotl.train.gradient import Trained
-from autotl.train.inputs import Inputs, inputs
+from autotl.train.inputs import Inputs, Net, inputs, pooled
 from autotl.train.job import Job
-
-if TYPE_CHECKING:
-    import keras
+from autotl.train.probe import Start
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 
-def crossed(job: Job, net: keras.Model, trained: Trained) -> Floats | None:
+def crossed(job: Job, net: Net, trained: Trained) -> Floats | None:
     """Logits of training and validation rows, each from a head that was trained without its row.
 
     Each fold's head is trained like the trial's own, up to the epoch that was kept there; of a
@@ -33,48 +30,46 @@ def crossed(job: Job, net: keras.Model, trained: Trained) -> Floats | None:
     parts = probe.folds(job)
     if not parts:
         return None
-    read = inputs(job, net)
-    count = job.pixels.train
-    plain = np.concatenate(
-        [read.train(np.arange(count), 0), read.validation(0, job.pixels.validation)]
-    )
-    linear = job.recipe.pretrained and not job.recipe.head.hidden
-    starts = probe.fold_starts(job, plain) if linear else (None,) * len(parts)
+    plain = pooled(job, net)
+    starts = _starts(job, plain, [rest for rest, _ in parts])
     late = job.deadline is not None and job.elapsed + len(parts) * trained.seconds > job.deadline
     if starts is None or late:
         return None
     out = np.zeros((len(plain), job.pixels.classes), np.float32)
+    made, read = compiled.of(job, plain.shape[1]), inputs(job, net)
     for done, ((rest, left), start) in enumerate(zip(parts, starts, strict=True), start=1):
-        made = _made(job, net, start)
+        made.begin(job, start, gradient.class_weights(job.labels[rest], job))
         _train(job, made, read, plain, rest, trained)
-        out[left] = gradient.forward_of(made)(plain[left])
+        made.swap()
+        out[left] = made.forward(plain[left])
         job.progress("cross-validating", done, len(parts))
     return out if np.isfinite(out).all() else None
 
 
-def _made(job: Job, net: keras.Model, start: probe.Linear | None) -> keras.Model:
-    if start:
-        return probe.as_model(job, net, start)
-    return model.trainable(net, job.stages, job.recipe, job.pixels.classes, seed=job.seed)
+def _starts(job: Job, plain: Floats, rests: list[Rows]) -> tuple[Start, ...] | None:
+    """What `probe.start` gives, for each fold and from its rows alone; None for want of time."""
+    if not job.recipe.pretrained:
+        return (Start(),) * len(rests)
+    if job.recipe.head.hidden:
+        pairs = [probe.standard(plain[rest]) for rest in rests]
+        return tuple(Start(mean=mean, deviation=deviation) for mean, deviation in pairs)
+    linears = probe.fold_starts(job, plain)
+    return None if linears is None else tuple(map(probe.from_linear, linears))
 
 
 def _train(
-    job: Job, made: keras.Model, read: Inputs, plain: Floats, rest: Rows, trained: Trained
+    job: Job, made: Compiled, read: Inputs, plain: Floats, rest: Rows, trained: Trained
 ) -> None:
     numbers, count = job.recipe.numbers, job.pixels.train
-    step = gradient.step_of(made, job)
-    batch = min(numbers.batch, len(rest))
-    per_epoch = len(rest) // batch
     # a deadline annealed the trial's own training within the epochs that it had
     planned = trained.epochs if trained.stopped == "deadline" else numbers.epochs
-    total, done = per_epoch * max(planned, 1), 0
+    own, done = rest < count, 0
     for epoch in range(trained.best_epoch):
-        draw = np.random.default_rng(np.random.SeedSequence([job.seed, 1, epoch]))
-        order = draw.permutation(rest)[: per_epoch * batch].reshape(per_epoch, batch)
-        for rows in np.sort(order, axis=1):
-            x = plain[rows]
-            own = rows < count
-            x[own] = read.train(rows[own], epoch % read.views)
-            at = max(done / total, 0.5 / total)
-            step(x, job.labels[rows], numbers.learning_rate * schedule.rate(at, numbers.warmup))
-            done += 1
+        view = plain.copy()
+        view[rest[own]] = read.train(rest[own], epoch % read.views)
+        drawn = gradient.drawn(job, epoch, rest)
+        total = max(planned, 1) * len(drawn.order)
+        places = [max(done + i, 0.5) / total for i in range(len(drawn.order))]
+        rates = np.stack([gradient.rates_at(job, made, place) for place in places])
+        made.steps(view, job.labels, drawn.order, drawn.mixed, job.seed, done, rates)
+        done += len(drawn.order)

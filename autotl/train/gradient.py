@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,269 +14,247 @@ from numpy.typing import NDArray
 
 from autotl import model
 from autotl.errors import ResourceError
-from autotl.train import probe, schedule, scores
-from autotl.train.inputs import Inputs, ahead, inputs
+from autotl.train import checkpoint, compiled, probe, schedule, scores
+from autotl.train.checkpoint import State
+from autotl.train.compiled import Compiled, Mixed
+from autotl.train.inputs import Inputs, Net, ahead, inputs, pooled
 from autotl.train.job import Job
 
 if TYPE_CHECKING:
     import keras
 
+_log = logging.getLogger("autotl")
+
 Floats = NDArray[np.float32]
-Step = Callable[[Floats, NDArray[np.int32], float], tuple[float, int]]
-EVERY = 5
+Steps = Callable[[Floats], tuple[Floats, int]]
+"""Learning rates (steps, groups) → losses (steps,), and how many rows were right."""
+
+TOLD = 5
 """Steps between two reports of progress."""
-CLIP = 5.0
-"""Largest global norm of the gradient."""
+TOGETHER = 100
+"""Steps of a head alone that are run at once."""
 VALIDATION_BATCH = 64
-MOMENTUM = 0.9
-"""Most that batch norm's moving statistics keep of themselves in a step, with random weights."""
-
-
-@dataclass(kw_only=True)
-class State:
-    """Where a training stands: what a checkpoint would have to hold besides optimiser slots."""
-
-    epoch: int = 0
-    step: int = 0
-    best: tuple[float, float] = (-math.inf, -math.inf)
-    best_epoch: int = 0
-    weights: list[NDArray[Any]]
-    logits: Floats
-    history: list[dict[str, float]]
-    last_validation: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The model with its best epoch's weights, that epoch's validation logits, and how it went.
+    """The model with its best epoch's weights, what its head's inputs are standardised by, that
+    epoch's validation logits, and how it went.
 
-    `seconds` are those of the epochs alone.
+    `seconds` are those of the epochs alone, `earlier` those of them in earlier sittings.
     """
 
     model: keras.Model
+    standard: tuple[Floats, Floats]
     logits: Floats
     epochs: int
     best_epoch: int
     seconds: float
+    earlier: float
     stopped: str
     history: tuple[dict[str, float], ...]
 
 
-def fit(job: Job, net: keras.Model) -> Trained:
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What is drawn for one epoch: rows of each step, rising, (steps, batch), and how they mix."""
+
+    order: NDArray[np.int32]
+    mixed: tuple[Mixed, ...]
+
+
+def fit(job: Job, net: Net) -> Trained:
     """Train the recipe and keep its best epoch.
 
-    The start counts as an epoch when the head starts from a probe. Raises `ResourceError` where
-    the loss is not finite.
+    The start counts as an epoch where the head starts from a probe, or all from a parent. A
+    training that left a checkpoint goes on from there. Raises `ResourceError` where the loss is
+    not finite.
     """
-    if not job.recipe.pretrained:
-        quicken(net)
-    linear = probe.start(job, net)
-    made = model.trainable(
-        net,
-        job.stages,
-        job.recipe,
-        job.pixels.classes,
-        standard=(linear.mean, linear.deviation) if linear else None,
-        seed=job.seed,
-    )
-    if linear:
-        probe.place(made, linear)
+    made, net = prepared(job, net)
+    start = probe.Start() if job.parent else probe.start(job, net)
+    made.begin(job, start, class_weights(job.train_labels, job))
     read = inputs(job, net)
-    step, forward = step_of(made, job), forward_of(made)
-    state = State(weights=made.get_weights(), logits=np.zeros((0, 0), np.float32), history=[])
-    _judge(job, made, forward, read, state, {})
-    if not linear:
-        state.best = (-math.inf, -math.inf)
+    if job.parent:
+        made.take_over(job.parent)
+    state = _resumed(job, made)
+    if not state.history:
+        _judge(job, made, read, state, {})
+        if start.kernel is None and not job.parent:
+            state.best = (-math.inf, -math.inf)
     begun = job.elapsed
-    stopped = _epochs(job, made, step, forward, read, state)
-    seconds = job.elapsed - begun
-    made.set_weights(state.weights)
+    stopped = _epochs(job, made, read, state)
+    seconds = state.seconds + job.elapsed - begun
+    made.model.set_weights(state.weights)
     return Trained(
-        model=made,
+        model=made.model,
+        standard=made.standard,
         logits=state.logits,
         epochs=state.epoch,
         best_epoch=state.best_epoch,
         seconds=seconds,
+        earlier=state.seconds,
         stopped=stopped,
         history=tuple(state.history),
     )
 
 
-def quicken(net: keras.Model) -> None:
-    """Have batch norm's moving statistics keep up with a short training.
-
-    A momentum of .999, as MobileNetV2 has it, still holds a third of the initial values after a
-    thousand steps, and validation would be judged by those.
-    """
-    import keras
-
-    for layer in net.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = min(layer.momentum, MOMENTUM)
+def prepared(job: Job, net: Net) -> tuple[Compiled, Net]:
+    """The job's compiled shape, and the network with its first weights."""
+    if model.head_only(job.recipe):
+        return compiled.of(job, pooled(job, net).shape[1]), net
+    made = compiled.of(job, None)
+    assert made.net is not None
+    return made, functools.partial(lambda network: network, made.net)
 
 
-def _epochs(
-    job: Job, made: keras.Model, step: Step, forward: Any, read: Inputs, state: State
-) -> str:
+def class_weights(labels: NDArray[Any], job: Job) -> Floats:
+    """The weight of each class's examples, float32 (classes,); 1 in the mean over `labels`."""
+    count = np.bincount(labels, minlength=job.pixels.classes)
+    rarity = np.maximum(count, 1.0) ** -job.recipe.numbers.class_weights
+    weights: Floats = (rarity * len(labels) / (rarity * count).sum()).astype(np.float32)
+    return weights
+
+
+def _resumed(job: Job, made: Compiled) -> State:
+    found = checkpoint.read(job)
+    if found is None:
+        return State()
+    state, values = found
+    try:
+        made.restore(values)
+    except ValueError as error:
+        _log.warning("a checkpoint does not fit, so its trial begins anew: %s", error)
+        return State()
+    return state
+
+
+def _epochs(job: Job, made: Compiled, read: Inputs, state: State) -> str:
     numbers = job.recipe.numbers
-    batch = min(numbers.batch, job.pixels.train)
-    per_epoch = job.pixels.train // batch
-    total = per_epoch * numbers.epochs
-    begun = job.elapsed
+    total = job.pixels.train // job.batch * numbers.epochs
+    begun = written = job.elapsed
     while state.epoch < numbers.epochs:
-        finished = _epoch(job, step, read, state, batch, per_epoch, total, begun)
-        _judge(job, made, forward, read, state, finished)
+        finished = _epoch(job, made, read, state, total, begun)
+        _judge(job, made, read, state, finished)
         if state.step < total and _position(job, state, total, begun) >= 1.0:
             return "deadline"
         if numbers.patience and state.epoch - state.best_epoch >= numbers.patience:
             return "patience"
+        if job.elapsed - written >= checkpoint.EVERY and state.epoch < numbers.epochs:
+            earlier, state.seconds = state.seconds, state.seconds + job.elapsed - begun
+            checkpoint.write(job, state, made.state())
+            state.seconds, written = earlier, job.elapsed
     return "epochs"
 
 
-def _position(job: Job, state: State, total: int, begun: float) -> float:
-    """Position in the schedule; the last validation's seconds are kept back."""
+def _position(job: Job, state: State, total: int, begun: float, more: int = 0) -> float:
+    """Position in the schedule `more` steps on; the last validation's seconds are kept back."""
     seconds = None
     if job.deadline is not None:
         seconds = max(job.deadline - begun - state.last_validation, 0.0)
-    return schedule.position(state.step, total, job.elapsed - begun, seconds)
+    now = schedule.position(state.step + more, total, job.elapsed - begun, seconds)
+    return max(state.at, now)
+
+
+def drawn(job: Job, epoch: int, rows: NDArray[Any]) -> Epoch:
+    """The order of some rows in an epoch, and their mixing; the seed and the epoch decide."""
+    batch = min(job.batch, len(rows))
+    steps, alpha = len(rows) // batch, job.recipe.numbers.mixup
+    draw = np.random.default_rng(np.random.SeedSequence([job.seed, 1, epoch]))
+    order = draw.permutation(rows)[: steps * batch].reshape(steps, batch)
+    mixing = np.random.default_rng(np.random.SeedSequence([job.seed, 2, epoch]))
+    own = np.arange(batch, dtype=np.int32)
+    if alpha <= 0:
+        mixed = [Mixed(partner=own, share=1.0)] * steps
+    else:
+        shares = mixing.beta(alpha, alpha, steps)
+        mixed = [Mixed(partner=mixing.permutation(own), share=float(s)) for s in shares]
+    return Epoch(order=np.sort(order, axis=1).astype(np.int32), mixed=tuple(mixed))
 
 
 def _epoch(
-    job: Job,
-    step: Step,
-    read: Inputs,
-    state: State,
-    batch: int,
-    per_epoch: int,
-    total: int,
-    begun: float,
+    job: Job, made: Compiled, read: Inputs, state: State, total: int, begun: float
 ) -> dict[str, float]:
-    numbers, labels = job.recipe.numbers, job.train_labels
-    draw = np.random.default_rng(np.random.SeedSequence([job.seed, 1, state.epoch]))
-    order = draw.permutation(job.pixels.train)[: per_epoch * batch].reshape(per_epoch, batch)
-    view = state.epoch % read.views
-    losses, right = 0.0, 0
-    steps = 0
-    for rows, x in zip(order, ahead(lambda r: read.train(np.sort(r), view), order), strict=True):
-        at = _position(job, state, total, begun)
-        if at >= 1.0:
+    numbers = job.recipe.numbers
+    epoch = drawn(job, state.epoch, np.arange(job.pixels.train))
+    summed, right, steps = 0.0, 0, 0
+    for count, run in _parts(job, made, read, epoch, state):
+        state.at = _position(job, state, total, begun)
+        if state.at >= 1.0:
             break
-        rate = numbers.learning_rate * schedule.rate(max(at, 0.5 / total), numbers.warmup)
-        loss, correct = step(x, labels[np.sort(rows)], rate)
-        if not math.isfinite(loss):
-            raise _diverged(state, rate)
-        losses, right, steps = losses + loss, right + correct, steps + 1
-        state.step += 1
-        if state.step % EVERY == 0 or state.step == total:
+        places = [max(_position(job, state, total, begun, i), 0.5 / total) for i in range(count)]
+        rates = np.stack([rates_at(job, made, place) for place in places])
+        losses, correct = run(rates)
+        if not np.isfinite(losses).all():
+            raise _diverged(state, int(np.argmin(np.isfinite(losses))), numbers.learning_rate)
+        summed, right, steps = summed + float(losses.sum()), right + correct, steps + count
+        before, state.step = state.step, state.step + count
+        if before // TOLD < state.step // TOLD or state.step == total:
             job.progress("training", state.step, total)
     state.epoch += 1
     if not steps:
         return {}
-    return {"train-loss": losses / steps, "train-accuracy": right / (steps * batch)}
+    return {"train-loss": summed / steps, "train-accuracy": right / (steps * job.batch)}
 
 
-def _diverged(state: State, rate: float) -> ResourceError:
+def rates_at(job: Job, made: Compiled, at: float) -> Floats:
+    """The learning rate of each group at a position in the schedule, 0 to 1."""
+    numbers = job.recipe.numbers
+    share = schedule.rate(at, numbers.warmup)
+    return made.rates(numbers, job.recipe.last, share, head_alone=at < numbers.unfreeze)
+
+
+def _parts(
+    job: Job, made: Compiled, read: Inputs, epoch: Epoch, state: State
+) -> Iterator[tuple[int, Steps]]:
+    """The epoch in parts, each a number of steps and what runs them."""
+    view, labels, first = state.epoch % read.views, job.train_labels, state.step
+    if read.whole is not None:
+        whole = made.loaded(read.whole(view))
+        for begin in range(0, len(epoch.order), TOGETHER):
+            rows = epoch.order[begin : begin + TOGETHER]
+            mixed = epoch.mixed[begin : begin + TOGETHER]
+            given = (whole, labels, rows, mixed, job.seed, first + begin)
+            yield len(rows), functools.partial(made.steps, *given)
+        return
+    batches = ahead(lambda rows: read.train(rows, view), epoch.order)
+    for number, (rows, x) in enumerate(zip(epoch.order, batches, strict=True)):
+        mix = epoch.mixed[number]
+        yield 1, functools.partial(made.step, x, labels[rows], mix, job.seed, first + number)
+
+
+def _diverged(state: State, more: int, rate: float) -> ResourceError:
     return ResourceError(
         f"Training diverged: the loss is not finite in epoch {state.epoch + 1}, "
-        f"step {state.step + 1}.",
+        f"step {state.step + more + 1}.",
         hint="A lower learning rate helps, where the pixels and weights are sound.",
-        details=(f"learning rate {rate:.3g}",),
+        details=(f"learning rate at most {rate:.3g}",),
     )
 
 
 def _judge(
-    job: Job,
-    made: keras.Model,
-    forward: Callable[[Floats], Floats],
-    read: Inputs,
-    state: State,
-    finished: dict[str, float],
+    job: Job, made: Compiled, read: Inputs, state: State, finished: dict[str, float]
 ) -> None:
     """Validate, note the epoch, and keep its weights where it is the best."""
-    begun, count = job.elapsed, job.pixels.validation
-    parts = [(s, min(s + VALIDATION_BATCH, count)) for s in range(0, count, VALIDATION_BATCH)]
-    logits = np.concatenate([forward(x) for x in ahead(lambda p: read.validation(*p), parts)])
+    begun = job.elapsed
+    made.swap()
+    logits = validated(job, made, read)
     state.last_validation = job.elapsed - begun
     if not np.isfinite(logits).all():
-        raise _diverged(state, math.nan)
+        raise _diverged(state, 0, job.recipe.numbers.learning_rate)
     found = scores.metrics(logits, job.validation_labels)
     state.history.append({"epoch": float(state.epoch), **finished, **found})
     if scores.rank(found, job.metric) > state.best:
         state.best, state.best_epoch = scores.rank(found, job.metric), state.epoch
-        state.weights, state.logits = made.get_weights(), logits
+        state.weights, state.logits = made.model.get_weights(), logits
+    made.swap()
 
 
-def forward_of(made: keras.Model) -> Callable[[Floats], Floats]:
-    """The model's logits in inference mode."""
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec((None, *made.input_shape[1:]), tf.float32)]
-    graph = tf.function(
-        lambda x: made(x, training=False), input_signature=signature, jit_compile=False
+def validated(job: Job, made: Compiled, read: Inputs) -> Floats:
+    """Logits of the validation rows, float32 (validation, classes)."""
+    count = job.pixels.validation
+    if read.whole is not None:
+        return made.forward(read.validation(0, count))
+    parts = [(s, min(s + VALIDATION_BATCH, count)) for s in range(0, count, VALIDATION_BATCH)]
+    return np.concatenate(
+        [made.forward(x) for x in ahead(lambda part: read.validation(*part), parts)]
     )
-    return lambda x: np.asarray(graph(x))
-
-
-def step_of(made: keras.Model, job: Job) -> Step:
-    """One step of the optimisers: (inputs, labels, rate) → mean loss, number right."""
-    import tensorflow as tf
-
-    variables, optimisers = made.trainable_variables, _optimisers(made, job)
-    classes, smoothing = job.pixels.classes, job.recipe.numbers.label_smoothing
-
-    def update(x: Any, y: Any) -> Any:
-        targets = tf.one_hot(y, classes) * (1.0 - smoothing) + smoothing / classes
-        with tf.GradientTape() as tape:
-            logits = made(x, training=True)
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        gradients, _ = tf.clip_by_global_norm(gradients, CLIP)
-        for one, of, _ in optimisers:
-            one.apply([gradients[i] for i in of], [variables[i] for i in of])
-        right = tf.reduce_sum(tf.cast(tf.argmax(logits, 1, tf.int32) == y, tf.int32))
-        return loss, right
-
-    graph = tf.function(
-        update,
-        input_signature=[
-            tf.TensorSpec((None, *made.input_shape[1:]), tf.float32),
-            tf.TensorSpec((None,), tf.int32),
-        ],
-        jit_compile=False,
-    )
-
-    def step(x: Floats, y: NDArray[np.int32], rate: float) -> tuple[float, int]:
-        for one, _, factor in optimisers:
-            one.learning_rate = rate * factor
-        loss, right = graph(x, y)
-        return float(loss), int(right)
-
-    return step
-
-
-def _optimisers(made: keras.Model, job: Job) -> list[tuple[Any, list[int], float]]:
-    """For the head and for the stages: an optimiser, its variables' places, the rate's factor."""
-    numbers, variables = job.recipe.numbers, made.trainable_variables
-    head = {id(v) for v in made.get_layer(model.HEAD).trainable_variables}
-    inside = [i for i, v in enumerate(variables) if id(v) in head]
-    outside = [i for i, v in enumerate(variables) if id(v) not in head]
-    groups = [
-        (inside, job.recipe.head.l2, 1.0),
-        (outside, numbers.weight_decay, numbers.backbone_rate),
-    ]
-    return [
-        (optimiser(numbers.learning_rate, decay, [variables[i] for i in of]), of, factor)
-        for of, decay, factor in groups
-        if of
-    ]
-
-
-def optimiser(rate: float, decay: float, variables: list[Any]) -> Any:
-    """AdamW on `variables`; biases and batch norm's gamma and beta do not decay."""
-    import keras
-
-    made = keras.optimizers.AdamW(learning_rate=rate, weight_decay=decay)
-    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    made.build(variables)
-    return made

@@ -5,10 +5,12 @@ Whichever it is, epoch e reads view e mod V of every example, and the views are 
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 from autotl import activations, model
 from autotl.activations import passes, store
 from autotl.train import augment
-from autotl.train.job import Job, opened
+from autotl.train.job import Job, Progress, opened
+from autotl.train.job import read as read_job
 
 if TYPE_CHECKING:
     import keras
@@ -25,39 +28,65 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 B = TypeVar("B")
 Floats = NDArray[np.float32]
+Net = Callable[[], "keras.Model"]
+"""The backbone's network with the weights that training starts from, built when asked for."""
+
 AHEAD = 3
+IN_MEMORY = 2**29
+"""Bytes of one view's features up to which a head is trained on them all at once."""
+HELD = 2
+"""Views held in memory: a flip has two."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a model reads. `train(rows, view)` and `validation(start, stop)` give float32."""
+    """What a model reads. `train(rows, view)` and `validation(start, stop)` give float32.
+
+    `whole(view)` gives all training rows of a view, where they are features for a head alone and
+    within `IN_MEMORY`; else it is None.
+    """
 
     train: Callable[[NDArray[np.intp], int], Floats]
     validation: Callable[[int, int], Floats]
     views: int
+    whole: Callable[[int], Floats] | None = None
 
 
 def views_of(job: Job) -> int:
-    """Views that differ: as many as the recipe says, one without augmentation."""
+    """Views that are read: as many as the recipe says, or has epochs for; one if they are alike."""
     numbers = job.recipe.numbers
-    return max(1, numbers.views) if numbers.augment != "none" else 1
+    return max(1, min(numbers.views, numbers.epochs)) if numbers.augment != "none" else 1
 
 
-def inputs(job: Job, net: keras.Model) -> Inputs:
+def inputs(job: Job, net: Net) -> Inputs:
     """Features for a head alone; stored outputs where they fit the store; else pixels."""
     recipe = job.recipe
     if model.head_only(recipe):
-        return stored(job, net, [(tap, True) for tap in recipe.taps])
+        return features(job, net)
     if recipe.boundary == 0:
         return from_pixels(job, lambda prepared: prepared)
-    count = job.pixels.train * views_of(job) + job.pixels.validation
-    size = passes.outputs_size(job.located, net, recipe.boundary, count)
-    if store.fits(job.folder, size):
+    if _in_store(job, net):
         return stored(job, net, [(recipe.boundary, False)])
-    return from_pixels(job, frozen(net, job.stages, recipe.boundary))
+    return from_pixels(job, frozen(net(), job.stages, recipe.boundary))
 
 
-def stored(job: Job, net: keras.Model, wants: list[tuple[int, bool]]) -> Inputs:
+def pooled(job: Job, net: Net) -> Floats:
+    """Averaged outputs of the taps side by side, of all rows as they are (view 0)."""
+    return beside(ensure_view(job, net, [(tap, True) for tap in job.recipe.taps], 0))
+
+
+def features(job: Job, net: Net) -> Inputs:
+    """Averaged outputs of the taps side by side, in memory where they are few enough."""
+    found = stored(job, net, [(tap, True) for tap in job.recipe.taps])
+    count = job.pixels.train
+    width = found.validation(0, 0).shape[1]
+    if 4 * width * count > IN_MEMORY:
+        return found
+    whole = functools.lru_cache(HELD)(lambda view: found.train(np.arange(count), view))
+    return replace(found, train=lambda rows, view: whole(view)[rows], whole=whole)
+
+
+def stored(job: Job, net: Net, wants: list[tuple[int, bool]]) -> Inputs:
     """From the store, filled where it must be. Several wants (pooled) are put side by side."""
     whole = ensure_view(job, net, wants, 0)
     views = [whole, *(ensure_view(job, net, wants, number) for number in range(1, views_of(job)))]
@@ -69,35 +98,70 @@ def stored(job: Job, net: keras.Model, wants: list[tuple[int, bool]]) -> Inputs:
     )
 
 
-def ensure_view(
-    job: Job, net: keras.Model | None, wants: list[tuple[int, bool]], view: int
-) -> list[NDArray[Any]]:
+def ensure_view(job: Job, net: Net, wants: list[tuple[int, bool]], view: int) -> list[NDArray[Any]]:
     """Stored outputs for one view: view 0 of training and validation rows, others of training."""
-    pixels, margin = opened(job.pixels.pixels), opened(job.pixels.margin)
+    return [opened(path) for path in view_paths(job, net, wants, view)]
+
+
+def view_paths(job: Job, net: Net, wants: list[tuple[int, bool]], view: int) -> tuple[Path, ...]:
+    """Where the store has them, once they are there."""
     level = job.recipe.numbers.augment
     name = augment.name(level, view, job.view_seed)
     whole = name == "whole"
-    count = len(pixels) if whole else job.pixels.train
 
     def read(start: int, stop: int) -> NDArray[np.uint8]:
-        rows = np.arange(start, stop)
+        rows, pixels = np.arange(start, stop), opened(job.pixels.pixels)
         if whole:
             return pixels[rows]
+        margin = opened(job.pixels.margin)
         return augment.views(pixels, margin, rows, level=level, seed=job.view_seed, number=view)
 
-    paths = activations.ensure(
+    return activations.ensure(
         folder=job.folder,
         key=f"{job.pixels.key}-{name}",
         read=read,
-        count=count,
+        count=job.pixels.train + (job.pixels.validation if whole else 0),
         located=job.located,
         pretrained=job.recipe.pretrained,
         seed=job.seed,
         wants=wants,
         progress=job.progress,
-        net=net,
+        build=net,
     )
-    return [opened(path) for path in paths]
+
+
+def needed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """What a trial will read, called in a worker with the spec of `trial.run`: `entries`, paths of
+    the store's files, filled here, and whether it starts from `stored` outputs (else it reads the
+    pixels, unless it trains a head alone).
+
+    An entry's record (`.json`) goes with it.
+    """
+    job = read_job(spec, progress)
+    net = functools.cache(
+        functools.partial(model.build, job.located, pretrained=job.recipe.pretrained, seed=job.seed)
+    )
+    recipe, views = job.recipe, range(views_of(job))
+    alone = model.head_only(recipe)
+    taps, boundary = [(tap, True) for tap in recipe.taps], [(recipe.boundary, False)]
+    stored_ = not alone and _in_store(job, net)
+    wanted = [(taps, view) for view in views] if alone else []
+    if not alone and recipe.pretrained:
+        wanted += [(taps, 0)]
+    if stored_:
+        wanted += [(boundary, view) for view in views]
+    with activations.holding():
+        paths = [path for want, view in wanted for path in view_paths(job, net, want, view)]
+    return {"entries": sorted({str(path) for path in paths}), "stored": stored_}
+
+
+def _in_store(job: Job, net: Net) -> bool:
+    """Whether training starts from stored outputs of stage k, for which there is room."""
+    if job.recipe.boundary == 0 or job.stored is not None:
+        return bool(job.recipe.boundary and job.stored)
+    count = job.pixels.train * views_of(job) + job.pixels.validation
+    size = passes.outputs_size(job.located, net(), job.recipe.boundary, count)
+    return store.fits(job.folder, size)
 
 
 def from_pixels(job: Job, then: Callable[[Floats], Floats]) -> Inputs:

@@ -22,8 +22,10 @@ class Job:
     """One recipe to be fitted.
 
     `seed` is for weights and order, `view_seed` for augmented views. `probe` is the file of a
-    linear probe's weights to start a head from; `deadline` is in seconds from `started`
-    (`time.monotonic`), None for no limit.
+    linear probe's weights to start a head from, `parent` that of a trained model of the same
+    shape to go on from; `deadline` is in seconds from `started`
+    (`time.monotonic`), None for no limit. `batch` is the examples of a step; `stored` whether
+    training starts from stored outputs of the boundary, None where that is yet to be seen.
     """
 
     recipe: Recipe
@@ -36,8 +38,11 @@ class Job:
     out: Path
     run_folder: Path
     probe: Path | None
+    parent: Path | None
     deadline: float | None
     progress: Progress
+    batch: int
+    stored: bool | None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -68,11 +73,12 @@ class Job:
 
 def read(spec: Mapping[str, Any], progress: Progress) -> Job:
     """The job that a spec describes (keys: see `trial.run`)."""
-    probe = spec.get("probe")
+    probe, parent = spec.get("probe"), spec.get("parent")
+    recipe, pixels = from_json(Recipe, spec["recipe"]), from_json(StoredPixels, spec["pixels"])
     return Job(
-        recipe=from_json(Recipe, spec["recipe"]),
+        recipe=recipe,
         located=from_json(LocatedBackbone, spec["located"]),
-        pixels=from_json(StoredPixels, spec["pixels"]),
+        pixels=pixels,
         metric=spec["metric"],
         seed=spec["seed"],
         view_seed=spec.get("view_seed", spec["seed"]),
@@ -80,8 +86,11 @@ def read(spec: Mapping[str, Any], progress: Progress) -> Job:
         out=Path(spec["out"]),
         run_folder=Path(spec["run_folder"]),
         probe=Path(probe) if probe else None,
+        parent=Path(parent) if parent else None,
         deadline=spec.get("deadline"),
         progress=progress,
+        batch=min(spec.get("batch") or recipe.numbers.batch, pixels.train),
+        stored=spec.get("stored"),
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autotl import model
 from autotl.train import scores
-from autotl.train.inputs import beside, ensure_view
+from autotl.train.inputs import Net, pooled
 from autotl.train.job import Job
 
 if TYPE_CHECKING:
@@ -52,14 +52,26 @@ class Linear:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start:
+    """Standardisation of the head's inputs, None for none, and the last layer's weights, None for
+    random ones.
+    """
+
+    mean: Floats | None = None
+    deviation: Floats | None = None
+    kernel: Floats | None = None
+    bias: Floats | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Probed:
-    """The fitted probe, its model and validation logits.
+    """The fitted probe, and its validation logits.
 
     `crossed` are out-of-fold logits of all rows, None where there were validation rows enough, a
     class has one row or the deadline left no time.
     """
 
-    model: keras.Model
+    linear: Linear
     logits: Floats
     train_accuracy: float
     strength: float
@@ -76,14 +88,14 @@ class Crossed:
     linears: tuple[Linear, ...]
 
 
-def fit(job: Job, net: keras.Model) -> Probed:
+def fit(job: Job, net: Net) -> Probed:
     """Fit on the training rows.
 
     The strength is chosen by log loss on validation rows, or by stratified cross-validation over
     all rows where these are few.
     """
     train, labels = job.pixels.train, job.labels
-    features = beside(ensure_view(job, net, [(tap, True) for tap in job.recipe.taps], 0))
+    features = pooled(job, net)
     classes = job.pixels.classes
     crossed = None
     if job.pixels.validation < FEW:
@@ -94,7 +106,7 @@ def fit(job: Job, net: keras.Model) -> Probed:
         strength, linear = _by_validation(features, labels, classes, job)
     fitted = linear.logits(features)
     return Probed(
-        model=as_model(job, net, linear),
+        linear=linear,
         logits=fitted[train:],
         train_accuracy=float((fitted[:train].argmax(axis=1) == labels[:train]).mean()),
         strength=strength,
@@ -103,19 +115,30 @@ def fit(job: Job, net: keras.Model) -> Probed:
     )
 
 
-def start(job: Job, net: keras.Model) -> Linear | None:
-    """A probe for the head of a gradient training to start from; None for random weights.
+def start(job: Job, net: Net) -> Start:
+    """What the head of a gradient training starts from.
 
-    It is the job's, where that reads the same taps, else one of middle strength, fitted here.
+    With pretrained weights its inputs are standardised, and a linear head starts from a probe:
+    the job's, where that reads the same taps, else one of middle strength, fitted here.
     """
-    if not job.recipe.pretrained or job.recipe.head.hidden:
-        return None
-    width = sum(model.stage_shapes(net, job.stages)[tap - 1][2] for tap in job.recipe.taps)
-    if job.probe is not None and (found := read(job.probe, width, job.pixels.classes)):
-        return found
-    features = beside(ensure_view(job, net, [(tap, True) for tap in job.recipe.taps], 0))
-    train = job.pixels.train
-    return _at(features[:train], job.train_labels, job.pixels.classes, MIDDLE)
+    if not job.recipe.pretrained:
+        return Start()
+    features = pooled(job, net)[: job.pixels.train]
+    if job.recipe.head.hidden:
+        mean, deviation = standard(features)
+        return Start(mean=mean, deviation=deviation)
+    if job.probe is not None:
+        found = read(job.probe, features.shape[1], job.pixels.classes)
+        if found:
+            return from_linear(found)
+    return from_linear(_at(features, job.train_labels, job.pixels.classes, MIDDLE))
+
+
+def from_linear(linear: Linear) -> Start:
+    """The start that gives the probe's logits."""
+    return Start(
+        mean=linear.mean, deviation=linear.deviation, kernel=linear.kernel, bias=linear.bias
+    )
 
 
 def fold_starts(job: Job, features: Floats) -> tuple[Linear, ...] | None:
@@ -266,20 +289,14 @@ def folds(job: Job) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     return list(splitter.split(np.zeros(len(job.labels)), job.labels))
 
 
-def as_model(job: Job, net: keras.Model, linear: Linear) -> keras.Model:
+def as_model(job: Job, linear: Linear) -> keras.Model:
     """The probe as the Keras model of the job's recipe."""
-    made = model.trainable(
-        net,
-        job.stages,
+    made = model.head_alone(
         job.recipe,
+        len(linear.mean),
         job.pixels.classes,
         standard=(linear.mean, linear.deviation),
         seed=job.seed,
     )
-    place(made, linear)
-    return made
-
-
-def place(made: keras.Model, linear: Linear) -> None:
-    """Give a model's last layer the probe's weights."""
     made.get_layer(model.HEAD).get_layer(model.LOGITS).set_weights([linear.kernel, linear.bias])
+    return made

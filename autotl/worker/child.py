@@ -116,7 +116,7 @@ def _answer(function: str, spec: dict[str, Any], progress: _Progress) -> dict[st
         traceback.print_exc()
         sys.stderr.flush()
         told = _told(error, function)
-        return {"error": _as_json(told), "spent": isinstance(told, OutOfMemoryError)}
+        return {"error": errors.as_json(told), "spent": isinstance(told, OutOfMemoryError)}
 
 
 def _told(error: BaseException, function: str) -> AutotlError:
@@ -141,13 +141,3 @@ def _told(error: BaseException, function: str) -> AutotlError:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "no message")
-
-
-def _as_json(error: AutotlError) -> dict[str, Any]:
-    known = (each for each in type(error).__mro__ if each.__module__ == errors.__name__)
-    return {
-        "class": next(known).__name__,
-        "message": str(error.message),
-        "hint": str(error.hint),
-        "details": [str(line) for line in error.details],
-    }

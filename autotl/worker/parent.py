@@ -205,7 +205,7 @@ class Worker:
         ):
             self._discard()
         if "error" in answer:
-            raise _error(answer["error"])
+            raise errors.from_json(answer["error"])
         return answer["result"]
 
 
@@ -240,9 +240,3 @@ def _death(process: Process, function: str) -> AutotlError:
         hint="The lines above are the last that it printed.",
         details=process.tail(),
     )
-
-
-def _error(told: dict[str, Any]) -> AutotlError:
-    kind = getattr(errors, told["class"])
-    made: AutotlError = kind(told["message"], hint=told["hint"], details=tuple(told["details"]))
-    return made

@@ -1,0 +1,146 @@
+"""Does a changed trainer still give what the decision's coefficients were fitted to?
+
+    python benchmarks/confirm.py DATA
+    python benchmarks/confirm.py --table
+
+Trains the cells of `coefficients.jsonl` with 200 examples again, by the same recipes, with the
+trainer of now, and compares test accuracies on the same test rows. Where their mean difference is
+within half a point and its 95 % interval within a point, the coefficients are said to hold for this
+trainer too (as far as 200 examples tell), and `coefficients.json` says by how much they may be off.
+Otherwise the rows are to be measured anew (`coefficients.py`). A finished cell is a line in
+`confirm.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from coefficients import KEY, OUT, rows
+from machine import statement
+from numpy.typing import NDArray
+
+from autotl.decide.coefficients import Coefficients, Confirmation, trainer_digest
+from autotl.records import STRATEGIES, from_json, to_json
+
+ROWS = Path(__file__).with_suffix(".jsonl")
+EXAMPLES = 200
+MEAN, INTERVAL = 0.005, 0.01
+"""Largest mean difference, and largest end of its interval."""
+SLOW = {"MobileNetV2": ("scratch",)}
+"""Strategies that a cap ended in the rows, so that seconds would be compared with seconds."""
+
+
+def main() -> None:
+    """Run what is missing, print the comparison, and write down what holds."""
+    chosen = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    chosen.add_argument("data", type=Path, nargs="?")
+    chosen.add_argument("--table", action="store_true", help="print what is finished")
+    options = chosen.parse_args()
+    if options.data is None and not options.table:
+        chosen.error("name the folder of data sets, or --table")
+    print(statement())
+    if not options.table:
+        run(options.data)
+    found = [row for row in _finished() if row["code"] == trainer_digest()]
+    print(table(found))
+    if options.data is not None:
+        OUT.write_text(json.dumps(to_json(_confirmed(found)), indent=1) + "\n", encoding="utf-8")
+
+
+def _finished() -> list[dict[str, Any]]:
+    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def run(data: Path) -> None:
+    """Add the missing cells to the rows."""
+    from cells import Bench
+
+    with Bench() as bench:
+        for row in rows():
+            cell = {key: row[key] for key in KEY} | {"code": trainer_digest()}
+            done = any({key: one[key] for key in cell} == cell for one in _finished())
+            if done or row["limit"] != EXAMPLES:
+                continue
+            begun = time.monotonic()
+            left = SLOW.get(row["backbone"], ())
+            names = [x for x in STRATEGIES if x in row["strategies"] and x not in left]
+            again = bench.again(data / row["data"], row, names, None)
+            found = {name: {"then": row["strategies"][name], "now": again[name]} for name in names}
+            line = cell | {"rows": row["code"], "machine": statement(), "strategies": found}
+            with ROWS.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+            print(f"{row['data']}, {row['backbone']}: {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def difference(pair: dict[str, Any]) -> tuple[float, float]:
+    """Test accuracy now less that of then, and its standard error: paired by test rows where both
+    say which were right.
+    """
+    both = [pair["now"], pair["then"]]
+    if all("right" in one for one in both):
+        now, then = map(_right, both)
+        apart = now - then
+        return float(apart.mean()), float(apart.std() / math.sqrt(len(apart)))
+    variance = sum(one["accuracy"] * (1 - one["accuracy"]) / one["test"] for one in both)
+    return both[0]["accuracy"] - both[1]["accuracy"], math.sqrt(variance)
+
+
+def _right(trained: dict[str, Any]) -> NDArray[np.int_]:
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(trained["right"]), np.uint8))
+    return bits[: trained["test"]].astype(int)
+
+
+def outcome(found: list[dict[str, Any]]) -> tuple[float, float, float]:
+    """Mean difference, its standard error over cells, and the largest difference."""
+    apart = [difference(pair)[0] for row in found for pair in row["strategies"].values()]
+    error = statistics.stdev(apart) / math.sqrt(len(apart))
+    return statistics.mean(apart), error, max(apart, key=abs)
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Markdown: a row a cell, in points of test accuracy."""
+    lines = ["| set, backbone | " + " | ".join(STRATEGIES) + " |", "|---|" + "---:|" * 4]
+    for row in found:
+        shown = []
+        for name in STRATEGIES:
+            pair = row["strategies"].get(name)
+            told = difference(pair) if pair else None
+            shown.append(f"{100 * told[0]:+.1f} ± {100 * told[1]:.1f}" if told else "")
+        lines.append(f"| {row['data']}, {row['backbone']} | " + " | ".join(shown) + " |")
+    if found:
+        mean, error, largest = outcome(found)
+        lines.append(
+            f"\nNow less then, in points: {100 * mean:+.2f} in the mean (standard error "
+            f"{100 * error:.2f}), at most {100 * largest:+.1f} in one training."
+        )
+    return "\n".join(lines)
+
+
+def _confirmed(found: list[dict[str, Any]]) -> Coefficients:
+    """The coefficients with the trainer of now, where they hold for it."""
+    mean, error, largest = outcome(found)
+    ends = mean - 1.96 * error, mean + 1.96 * error
+    if abs(mean) > MEAN or max(map(abs, ends)) > INTERVAL:
+        raise SystemExit("The coefficients do not hold for this trainer: measure the rows anew.")
+    known = from_json(Coefficients, json.loads(OUT.read_text("utf-8")))
+    confirmation = Confirmation(
+        rows=found[0]["rows"],
+        trainings=sum(len(row["strategies"]) for row in found),
+        mean=mean,
+        error=error,
+        largest=largest,
+    )
+    return replace(known, code=trainer_digest(), confirmation=confirmation)
+
+
+if __name__ == "__main__":
+    main()
