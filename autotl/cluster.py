@@ -18,7 +18,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import filelock
 
@@ -32,6 +32,7 @@ from autotl.errors import (
     WorkerError,
 )
 from autotl.files import sha256, write_atomically
+from autotl.worker import Worker
 
 Progress = Callable[[str, int, int], None] | None
 
@@ -50,28 +51,14 @@ SAME = ("autotl", "keras", "tensorflow", "onnxruntime", "tf2onnx", "numpy")
 """Distributions whose versions must be those of the one that asks."""
 
 
-class Caller(Protocol):
-    """What is needed of the local worker."""
-
-    def call(
-        self,
-        function: str,
-        spec: dict[str, Any],
-        *,
-        deadline: float | None = None,
-        progress: Progress = None,
-    ) -> Any:
-        """Run `function` ("module:function") on a JSON spec in another process."""
-
-
 class Cluster:
-    """A trainer (`search.trials.Trainer`) on the cluster at `address`; a context manager.
+    """A trainer (`search.trainers.Trainer`) on the cluster at `address`; a context manager.
 
     `address` is Ray's: "auto" for the one that this machine belongs to, "HOST:PORT", or
     "ray://HOST:PORT". Raises `UsageError` where ray is not installed or no cluster answers.
     """
 
-    def __init__(self, address: str, worker: Caller) -> None:
+    def __init__(self, address: str, worker: Worker) -> None:
         ray = _ray()
         _knock(address)
         try:
@@ -253,8 +240,6 @@ def train_here(
         with tempfile.TemporaryDirectory(dir=home) as name:
             told = _there(spec, places, home, Path(name))
             if "worker" not in _workers:
-                from autotl.worker import Worker
-
                 # Ray bounds threads by cores asked for, and other threads sum in another order
                 os.environ.pop("OMP_NUM_THREADS", None)
                 # entries that were sent must stay, whatever the node's disk would have as a cap

@@ -24,7 +24,8 @@ from machine import statement
 
 from autotl.records import Budget, Head, Measurements, Numbers, Recipe, Trial
 from autotl.run import open_run
-from autotl.search.trials import Before, Local, Planned, Setting, attempt
+from autotl.search.trainers import Local
+from autotl.search.trials import Before, Planned, Setting, attempt
 
 HEADS, STAGES = 1000, 32
 """Training examples of heads alone, and of stages."""

@@ -22,14 +22,8 @@ from autotl.records import (
 from autotl.search import planning, selection
 from autotl.search.course import State, allowance, enough, hopeless, take
 from autotl.search.proposing import base_of, run_proposals
-from autotl.search.trials import (
-    Caller,
-    Local,
-    Progress,
-    Setting,
-    Trainer,
-    logits_of,
-)
+from autotl.search.trainers import Caller, Local, Progress, Trainer
+from autotl.search.trials import Setting, logits_of
 from autotl.train import default
 
 STOPPED = {

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,28 +40,12 @@ from autotl.records import (
 )
 from autotl.search import planning, selection
 from autotl.search.scalars import write_scalars
+from autotl.search.trainers import Caller, Progress, Trainer
 from autotl.train import checkpoint
 
-Progress = Callable[[str, int, int], None]
-
 TRIAL, VIEWS = 2, 3
-TRAINING = "autotl.train.trial:run"
 STARTS = 2
 """A trial that was started so often without an end is given up."""
-
-
-class Caller(Protocol):
-    """What the search needs of a worker."""
-
-    def call(
-        self,
-        function: str,
-        spec: dict[str, Any],
-        *,
-        deadline: float | None = None,
-        progress: Progress | None = None,
-    ) -> Any:
-        """Run `function` ("module:function") on a JSON spec in another process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,49 +105,6 @@ class Planned:
     recipe: Recipe
     values: dict[str, Any]
     allowance: float
-
-
-class Trainer(Protocol):
-    """What trains trials, up to `width` of them at once."""
-
-    @property
-    def width(self) -> int:
-        """How many trials may be begun together."""
-
-    def prepare(self, spec: dict[str, Any]) -> None:
-        """Called with each trial's spec before it is trained, in order and in one thread. What it
-        adds to the spec is for `train`.
-        """
-
-    def train(self, spec: dict[str, Any], deadline: float | None, progress: Progress | None) -> Any:
-        """The JSON of a `TrialResult` for a spec of `autotl.train.trial:run`; its files are then
-        in the spec's `out`. May be called from several threads where `width` is over 1.
-        """
-
-    def stop(self) -> None:
-        """End what is being trained in other threads."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Local:
-    """The trainer of one machine: the worker, one trial after the other."""
-
-    worker: Caller
-
-    @property
-    def width(self) -> int:
-        """One."""
-        return 1
-
-    def prepare(self, spec: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def train(self, spec: dict[str, Any], deadline: float | None, progress: Progress | None) -> Any:
-        """Train in the worker."""
-        return self.worker.call(TRAINING, spec, deadline=deadline, progress=progress)
-
-    def stop(self) -> None:
-        """Nothing: an interrupted call ends its process itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,6 @@
 """A network and its compiled step: every number of a trial is a variable of it.
 
-Building and tracing take seconds, the training of a head less: so a trial takes over what an
-earlier one of the same shape compiled, with weights, slots and numbers as at the start. What a
-trial gives does not depend on whether it did.
+A trial takes over what an earlier one of the same shape compiled, with everything as at the start.
 """
 
 from __future__ import annotations
@@ -81,9 +79,8 @@ def _key(job: Job, features: int | None) -> str:
 
 
 class Compiled:
-    """A recipe's shape as a Keras model, with a compiled step and a compiled forward pass.
-
-    `net` is the backbone's network, None where only the head is trained. Float32 throughout.
+    """A recipe's shape as a Keras model with a compiled step and forward pass, float32 throughout;
+    `net` is the backbone's network, None where only the head is trained.
     """
 
     def __init__(self, job: Job, features: int | None) -> None:
@@ -116,8 +113,6 @@ class Compiled:
         )
         self._body = None if features else _body(self.model)
         self._trace()
-
-    # ---- the start of a trial ----
 
     def reset(self) -> None:
         """The backbone's weights as they were when it was built."""
@@ -180,8 +175,6 @@ class Compiled:
         """(mean, deviation) that the head's inputs are standardised by."""
         return self.mean.numpy(), self.deviation.numpy()
 
-    # ---- steps ----
-
     def rates(self, numbers: Numbers, last: int, share: float, *, head_alone: bool) -> Floats:
         """The learning rate of each group, where the schedule gives `share` of the highest."""
         rate = numbers.learning_rate * share
@@ -235,8 +228,6 @@ class Compiled:
             variable.assign(average)
             average.assign(now)
 
-    # ---- what a checkpoint holds ----
-
     def state(self) -> list[NDArray[Any]]:
         """The value of everything that steps change."""
         return [_value(variable) for variable in self._changing()]
@@ -253,8 +244,6 @@ class Compiled:
     def _changing(self) -> list[Any]:
         slots = [v for one in self._optimisers for v in one.variables]
         return [*self.model.weights, *self._draws, *slots, *self._averages]
-
-    # ---- graphs ----
 
     def _trace(self) -> None:
         import tensorflow as tf
