@@ -97,9 +97,15 @@ class Cluster:
         """
         found = self._worker.call("autotl.train.inputs:needed", spec)
         pixels, recipe = spec["pixels"], spec["recipe"]
+        reads = not found["stored"] and recipe["boundary"] < max(recipe["taps"])
+        if reads and not pixels["stored"]:
+            raise DiskError(
+                "The images are too many for the store, so they cannot be sent to the cluster.",
+                hint="Set AUTOTL_CACHE_GB to a larger cap, or leave --cluster out.",
+            )
         paths = [pixels["labels"], *found["entries"]]
         paths += [str(Path(entry).with_suffix(".json")) for entry in found["entries"]]
-        if not found["stored"] and recipe["boundary"] < max(recipe["taps"]):
+        if reads:
             paths += [pixels["pixels"], pixels["margin"]]
         paths += [p for p in (spec["located"]["weights"], spec["probe"], spec["parent"]) if p]
         spec["stored"] = found["stored"]

@@ -17,6 +17,7 @@ import pytest
 from autotl import activations, pixels
 from autotl.activations import identity, images, passes, store
 from autotl.errors import DataError, DiskError, ResourceError, UnreadableError, UsageError
+from autotl.rows import opened
 
 HERE = Path(__file__).parent
 KEY = "a" * 40
@@ -286,6 +287,41 @@ def test_a_second_call_decodes_nothing(folder: Path) -> None:
     assert stored(folder, read=read)[1] == first
 
 
+def test_what_exceeds_the_cap_is_decoded_when_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, kept = stored(folder)
+    elsewhere = folder.with_name("elsewhere")
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.00001")
+    with store.holding():
+        _, found = stored(elsewhere)
+        assert (kept.stored, found.stored, found.key) == (True, False, kept.key)
+        assert found.decode > 0
+        for one, other in ((kept.pixels, found.pixels), (kept.margin, found.margin)):
+            assert np.array_equal(opened(one)[:], opened(other)[:])
+        assert np.array_equal(np.load(kept.labels), np.load(found.labels))
+        assert "decoded anew for every pass; AUTOTL_CACHE_GB" in caplog.text
+        assert sum(path.stat().st_size for path in elsewhere.glob("*.npy")) < 1000
+    assert not Path(found.pixels).exists()
+
+
+def test_an_example_that_changes_while_it_is_served_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tiny_backbone as tiny
+
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.00001")
+    content = {row: tiny.dataset(12)[0].read(row) for row in range(12)}
+    with store.holding():
+        _, found = stored(folder, read=content.__getitem__)
+        rows = opened(found.pixels)
+        assert len(rows[:]) == 12
+        content[5] = content[6]
+        with pytest.raises(DataError, match="1 examples cannot be read any more") as caught:
+            rows[4:8]
+        assert caught.value.details == ("5.png: Its content is not what was loaded.",)
+
+
 def test_a_damaged_entry_is_stored_anew(folder: Path) -> None:
     with store.holding():
         _, first = stored(folder)
@@ -364,6 +400,28 @@ def test_unreadable_rows_are_set_aside(folder: Path) -> None:
     assert found.rows == (1, 5)
     assert [(one.id, one.reason) for one in found.set_aside] == [("2.png", "cut short")]
     assert np.load(found.path).shape == (2, 16, 16, 3)
+
+
+def test_rows_beyond_the_cap_are_served_without_the_unreadable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tiny_backbone as tiny
+
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.000001")
+    data, hashes = tiny.dataset(6)
+
+    def read(row: int) -> Any:
+        if row == 2:
+            raise UnreadableError("cut short")
+        return data.read(row)
+
+    bad = dataclasses.replace(data, read=read)
+    with store.holding():
+        found = activations.store_rows(bad, (1, 2, 5), hashes, tiny.located(), folder)
+        assert (found.rows, len(found.set_aside), found.path.suffix) == ((1, 5), 1, ".rows")
+        whole = pixels.resize(pixels.decode(data.read(5)), 16)
+        assert np.array_equal(opened(found.path)[1], whole)
+    assert list(folder.glob("*")) == []
 
 
 # ---- passes ----
@@ -527,6 +585,5 @@ def test_engines_that_disagree_are_an_error(
 
 
 def test_the_engine_depends_on_how_much_there_is() -> None:
-    assert passes._engine("auto", 100, 160) == "keras"
-    assert passes._engine("auto", 1500, 160) == "onnxruntime"
-    assert passes._engine("onnxruntime", 1, 32) == "onnxruntime"
+    assert passes.engine_for(100, 160) == "keras"
+    assert passes.engine_for(1500, 160) == "onnxruntime"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -324,6 +325,24 @@ def test_a_smaller_batch_is_said(toy: Bench) -> None:
 
 
 # ---- stored outputs against computing them anew ----
+
+
+@pytest.mark.parametrize("strategy", ["partial-freeze", "full-fine-tune"])
+def test_pixels_decoded_when_they_are_read_train_as_stored_ones_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    numbers = {"epochs": 2, "augment": "flip-crop", "views": 2, "learning_rate": 3e-3}
+    wanted, logits = numbered(strategy, **numbers), []
+    for cap in ("1", "0.00001"):
+        monkeypatch.setenv("AUTOTL_CACHE_GB", cap)
+        (tmp_path / cap).mkdir()
+        with store.holding():
+            toy = bench(tmp_path / cap, 48, 24)
+            assert toy.pixels.stored == (cap == "1")
+            logits.append(toy.logits(toy.run(wanted)))
+    if strategy == "full-fine-tune":
+        assert np.array_equal(*logits)
+    assert np.allclose(*logits, atol=0.02)
 
 
 @pytest.mark.parametrize("augment", ["flip", "crop"])

@@ -376,7 +376,8 @@ class Canned:
         self.specs.append(spec)
         labels = np.load(spec["pixels"]["labels"])
         known = spec["located"]["weights"] is not None
-        kinds = {"pretrained": spec["rows"], "random": spec["random_rows"]}
+        passed = np.arange(len(labels)) if spec["whole"] else spec["rows"]
+        kinds = {"pretrained": passed, "random": spec["random_rows"]}
         kinds["mirrored"] = spec["similar_rows"]
         answer: dict[str, Any] = {}
         for kind, rows in kinds.items():
@@ -396,12 +397,12 @@ class Canned:
         }
 
 
-def run(folder: Path, worker: Any, place: LocatedBackbone, **more: Any) -> Measurements:
+def run(
+    folder: Path, worker: Any, place: LocatedBackbone, *, given: bool = False, **more: Any
+) -> Measurements:
     pixels = stored(folder, **more)
-    counts = load_record(100, (30, 30, 40))
-    return measure(
-        pixels, place, counts, split_record(pixels.train), worker, folder=folder / "store", seed=3
-    )
+    about = (pixels, place, load_record(100, (30, 30, 40)), split_record(pixels.train), worker)
+    return measure(*about, folder=folder / "store", seed=3, given=given)
 
 
 def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
@@ -418,6 +419,24 @@ def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
     assert from_json(Measurements, to_json(found)) == found
     again = run(tmp_path, worker, located(), train=2400)
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(found, seconds=0)
+
+
+def test_all_rows_pass_where_a_trial_would_pass_them_anyway(tmp_path: Path) -> None:
+    few, many = Canned(tmp_path / "few", 5), Canned(tmp_path / "many", 5)
+    for worker, train in ((few, 2400), (many, measuring.WHOLE + 1)):
+        worker.folder.mkdir()
+        found = run(worker.folder, worker, located(), train=train)
+        assert [probe.examples for probe in found.probes] == [2000] * 5 + [1000] * 5
+    assert few.specs[0]["whole"]
+    assert not many.specs[0]["whole"]
+
+
+def test_a_given_strategy_is_measured_against_fewer_random_rows(tmp_path: Path) -> None:
+    worker = Canned(tmp_path, 5)
+    found = run(tmp_path, worker, located(), given=True, train=2400)
+    assert [probe.examples for probe in found.probes] == [2000] * 5 + [256] * 5
+    bare = run(tmp_path, worker, located(weights=False), given=True, train=2400)
+    assert {probe.examples for probe in bare.probes} == {1000}
 
 
 def test_measure_without_weights(tmp_path: Path) -> None:

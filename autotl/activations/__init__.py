@@ -5,7 +5,7 @@ worker and imports keras or onnxruntime when it has something to compute.
 """
 
 from autotl.activations.images import StoredRows, store_pixels, store_rows
-from autotl.activations.passes import ensure
+from autotl.activations.passes import engine_for, ensure
 from autotl.activations.store import Usage, cache_folder, cap, clear, holding, usage
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "cache_folder",
     "cap",
     "clear",
+    "engine_for",
     "ensure",
     "holding",
     "store_pixels",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -17,15 +22,21 @@ from autotl import pixels
 from autotl.activations import store
 from autotl.errors import DataError, UnreadableError
 from autotl.records import Dataset, LocatedBackbone, SetAside, StoredPixels
+from autotl.rows import Server, Source
 
 Progress = Callable[[str, int, int], None] | None
 VERSION = 1
 """Raised whenever decoding or resizing gives other pixels than before."""
+TIMED = 16
+"""Rows on which decoding is timed."""
+
+_log = logging.getLogger("autotl")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRows:
-    """Rows of a dataset as `.npy` uint8 (len(rows), size, size, 3), in the order of `rows`.
+    """Rows of a dataset, uint8 (len(rows), size, size, 3), in the order of `rows`: what
+    `autotl.rows.opened` opens at `path`.
 
     `rows` are those asked for without the unreadable ones, which are in `set_aside`.
     """
@@ -47,9 +58,10 @@ def store_pixels(
     """Decode training and validation rows, each once, and store them in two sizes.
 
     `hashes` are SHA-256 (hex) of the content of each example; equal content, rows, labels and
-    sizes find the entries of an earlier call and decode nothing. Raises `DataError` where an
-    example can no longer be read, `ResourceError` where the disk is full or `folder` cannot be
-    written.
+    sizes find the entries of an earlier call and decode nothing. Where they do not fit the store,
+    a server of this process decodes them whenever they are read, until the `holding` block around
+    this ends; that is logged. Raises `DataError` where an example can no longer be read,
+    `ResourceError` where the disk is full or `folder` cannot be written.
     """
     train, validation = split_rows
     rows = [*train, *validation]
@@ -59,27 +71,52 @@ def store_pixels(
     content = [hashes[row] for row in rows]
     policy = located.preprocessing.resize
     key = store.key_of("pixels", *_decoder(), content, labels, len(train), size, margin, policy)
-    keys = [store.key_of(key, part) for part in ("pixels", "margin", "labels")]
-    paths = [store.find(folder, part) for part in keys]
-    if None in paths:
-        shapes = [(len(rows), size, size, 3), (len(train), margin, margin, 3), (len(rows),)]
-        with store.arrays(folder, keys, shapes, [np.uint8, np.uint8, np.int32]) as arrays:
-            arrays[2][:] = labels
-            failed = _fill(dataset, rows, content, arrays[:2], policy, progress)
-            if failed:
-                raise _changed(dataset, rows, failed)
-        paths = [store.find(folder, part) for part in keys]
+    images = _Images(dataset=dataset, rows=rows, hashes=content, policy=policy)
+    shapes = {"pixels": (len(rows), size, size, 3), "margin": (len(train), margin, margin, 3)}
+    keys = {part: store.key_of(key, part) for part in (*shapes, "labels", "decode")}
+    paths = {part: store.find(folder, name) for part, name in keys.items()}
+    stored = None not in paths.values() or store.fits(folder, sum(map(math.prod, shapes.values())))
+    if None in paths.values():
+        kept = shapes if stored else {}
+        _keep(images, labels, kept, keys, folder, progress)
+        paths = {part: store.find(folder, name) for part, name in keys.items()}
+    if not stored:
+        paths |= _served(images, shapes)
     return StoredPixels(
-        pixels=str(paths[0]),
-        margin=str(paths[1]),
-        labels=str(paths[2]),
+        pixels=str(paths["pixels"]),
+        margin=str(paths["margin"]),
+        labels=str(paths["labels"]),
         train=len(train),
         validation=len(validation),
         size=size,
         margin_size=margin,
         classes=len(dataset.classes),
         key=key,
+        stored=stored,
+        decode=float(np.load(str(paths["decode"]), allow_pickle=False)[0]),
     )
+
+
+def _keep(
+    images: _Images,
+    labels: Sequence[int],
+    shapes: Mapping[str, tuple[int, ...]],
+    keys: Mapping[str, str],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Store the labels, the pixels of these shapes, and the seconds that decoding a row took."""
+    parts = {**shapes, "labels": (len(labels),), "decode": (1,)}
+    types = [np.uint8] * len(shapes) + [np.int32, np.float64]
+    names = [keys[part] for part in parts]
+    with store.arrays(folder, names, list(parts.values()), types) as arrays:
+        arrays[-2][:] = labels
+        begun = time.perf_counter()
+        failed = _fill(images, arrays[:-2], progress) if shapes else {}
+        seconds = time.perf_counter() - begun
+        arrays[-1][:] = seconds / len(labels) if shapes else _seconds(images)
+        if failed:
+            raise images.changed(failed)
 
 
 def store_rows(
@@ -92,8 +129,9 @@ def store_rows(
 ) -> StoredRows:
     """Decode rows (the test split, say) and store them at the input size.
 
-    Unreadable ones are set aside, and the store is then filled again for the others. Raises
-    `ResourceError` as `store_pixels` does.
+    Unreadable ones are set aside, and the store is then filled again for the others. What does not
+    fit the store is decoded whenever it is read, as in `store_pixels`. Raises `ResourceError` as
+    that does.
     """
     size, resize = located.preprocessing.size, located.preprocessing.resize
     content = [hashes[row] for row in rows]
@@ -101,12 +139,20 @@ def store_rows(
     path = store.find(folder, key)
     if path is not None:
         return StoredRows(path=path, rows=tuple(rows))
+    images = _Images(dataset=dataset, rows=rows, hashes=content, policy=resize)
+    shape = (len(rows), size, size, 3)
+    stored = store.fits(folder, math.prod(shape))
     failed: dict[int, str] = {}
     try:
-        with store.arrays(folder, [key], [(len(rows), size, size, 3)], [np.uint8]) as arrays:
-            failed = _fill(dataset, rows, content, arrays, resize, progress)
+        if stored:
+            with store.arrays(folder, [key], [shape], [np.uint8]) as arrays:
+                failed = _fill(images, arrays, progress)
+                if failed:
+                    raise images.changed(failed)
+        else:
+            failed = _fill(images, [], progress)
             if failed:
-                raise _changed(dataset, rows, failed)
+                raise images.changed(failed)
     except DataError:
         kept = [row for position, row in enumerate(rows) if position not in failed]
         if not failed or not kept:
@@ -114,7 +160,8 @@ def store_rows(
         again = store_rows(dataset, kept, hashes, located, folder, progress)
         aside = tuple(SetAside(id=dataset.ids[rows[p]], reason=failed[p]) for p in sorted(failed))
         return StoredRows(path=again.path, rows=again.rows, set_aside=aside + again.set_aside)
-    return StoredRows(path=folder / f"{key}.npy", rows=tuple(rows))
+    path = folder / f"{key}.npy" if stored else _served(images, {"rows": shape})["rows"]
+    return StoredRows(path=path, rows=tuple(rows))
 
 
 def _decoder() -> tuple[int, str]:
@@ -122,52 +169,98 @@ def _decoder() -> tuple[int, str]:
     return VERSION, metadata.version("pillow")
 
 
-def _fill(
-    dataset: Dataset,
-    rows: Sequence[int],
-    hashes: Sequence[str],
-    arrays: Sequence[NDArray[Any]],
-    resize: Literal["squash", "crop"],
-    progress: Progress,
-) -> dict[int, str]:
-    """Fill the arrays (shorter ones with the first rows only); position → why it failed.
+@dataclass(frozen=True, kw_only=True)
+class _Images:
+    """Rows of a dataset, and SHA-256 of what each held when it was loaded."""
 
-    `hashes` are of the rows' content when it was loaded: what has changed since fails.
-    """
+    dataset: Dataset
+    rows: Sequence[int]
+    hashes: Sequence[str]
+    policy: Literal["squash", "crop"]
+
+    def decoded(self, position: int) -> NDArray[np.uint8]:
+        """Raises `UnreadableError` or OSError, also where the content is another by now."""
+        content = self.dataset.read(self.rows[position])
+        if pixels.content_hash(content) != self.hashes[position]:
+            raise UnreadableError("Its content is not what was loaded.")
+        return pixels.decode(content)
+
+    def resized(self, position: int, size: int) -> NDArray[np.uint8]:
+        """uint8 (size, size, 3); raises `DataError` where `decoded` raises."""
+        try:
+            image = self.decoded(position)
+        except (UnreadableError, OSError) as error:
+            raise self.changed({position: str(error)}) from error
+        return pixels.resize(image, size, self.policy)
+
+    def changed(self, failed: dict[int, str]) -> DataError:
+        """What to say of rows that cannot be read any more (position → why)."""
+        lines = tuple(f"{self.dataset.ids[self.rows[p]]}: {failed[p]}" for p in sorted(failed))
+        return DataError(
+            f"{len(failed)} examples cannot be read any more as they were loaded.",
+            hint="Was the data changed while it was being used? Start again once it is at rest.",
+            details=lines[:10],
+        )
+
+
+def _fill(images: _Images, arrays: Sequence[NDArray[Any]], progress: Progress) -> dict[int, str]:
+    """Fill the arrays (shorter ones with the first rows only); position → why it failed."""
+    count = len(images.rows)
 
     def one(position: int) -> str | None:
         try:
-            content = dataset.read(rows[position])
-            if pixels.content_hash(content) != hashes[position]:
-                return "Its content is not what was loaded."
-            image = pixels.decode(content)
+            image = images.decoded(position)
         except (UnreadableError, OSError) as error:
             return str(error)
         for array in arrays:
             if position < len(array):
-                array[position] = pixels.resize(image, array.shape[1], resize)
+                array[position] = pixels.resize(image, array.shape[1], images.policy)
         return None
 
     failed: dict[int, str] = {}
-    threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    threads = ThreadPoolExecutor(_cores())
     try:
         with pixels.pillow_warnings_ignored():
-            tasks = {threads.submit(one, position): position for position in range(len(rows))}
+            tasks = {threads.submit(one, position): position for position in range(count)}
             for done, task in enumerate(as_completed(tasks), start=1):
                 reason = task.result()
                 if reason is not None:
                     failed[tasks[task]] = reason
                 if progress is not None:
-                    progress("decode", done, len(rows))
+                    progress("decode", done, count)
     finally:  # Ctrl-C must not wait for all that is still queued
         threads.shutdown(cancel_futures=True)
     return failed
 
 
-def _changed(dataset: Dataset, rows: Sequence[int], failed: dict[int, str]) -> DataError:
-    lines = tuple(f"{dataset.ids[rows[p]]}: {failed[p]}" for p in sorted(failed))
-    return DataError(
-        f"{len(failed)} examples cannot be read any more as they were loaded.",
-        hint="Was the data changed while it was being used? Start again once it is at rest.",
-        details=lines[:10],
+def _served(images: _Images, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Path]:
+    """Where rows of these shapes are decoded when they are read, until they are let go."""
+    sources = {
+        name: Source(shape=shape, read=partial(images.resized, size=shape[1]))
+        for name, shape in shapes.items()
+    }
+    _log.warning(
+        "the images would take %.3g GB as pixels, more than the store may keep, so they are "
+        "decoded anew for every pass; AUTOTL_CACHE_GB sets another cap",
+        sum(map(math.prod, shapes.values())) / 1e9,
     )
+    quiet = ExitStack()
+    quiet.enter_context(pixels.pillow_warnings_ignored())
+    server = Server(sources)
+    quiet.callback(server.close)
+    store.when_let_go(quiet.close)
+    return {name: server.path(name) for name in shapes}
+
+
+def _seconds(images: _Images) -> float:
+    """Seconds that decoding a row takes, timed on a few, with every core at it."""
+    count = len(images.rows)
+    chosen = range(0, count, max(1, count // TIMED))[:TIMED]
+    begun = time.perf_counter()
+    with pixels.pillow_warnings_ignored(), ThreadPoolExecutor(_cores()) as threads:
+        list(threads.map(images.decoded, chosen))
+    return (time.perf_counter() - begun) / len(chosen)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -20,6 +20,7 @@ from autotl.activations import store
 from autotl.activations.identity import identity
 from autotl.errors import InternalError, ResourceError
 from autotl.records import LocatedBackbone
+from autotl.rows import ahead
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +68,7 @@ def ensure(
     the caller has it. Raises `ResourceError` on a full disk or where outputs are not finite,
     `InternalError` where the engines disagree.
     """
-    chosen = _engine(engine, count, located.input_size)
+    chosen = engine_for(count, located.input_size) if engine == "auto" else engine
     about = identity(located, pretrained, seed)
     keys = [store.key_of("stage", VERSION, key, count, about, chosen, *want) for want in wants]
     found = [store.find(folder, k) for k in keys]
@@ -91,9 +92,8 @@ def batches(count: int, size: int = BATCH) -> Iterator[tuple[int, int]]:
     return ((start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _engine(engine: Engine, count: int, side: int) -> Engine:
-    if engine != "auto":
-        return engine
+def engine_for(count: int, side: int) -> Engine:
+    """What `ensure` takes for a pass over `count` images of side × side pixels."""
     return "onnxruntime" if count * side * side >= WORTH else "keras"
 
 
@@ -210,8 +210,9 @@ def _compute(
         dtypes = [np.float16 if half and len(shape) == 3 else np.float32 for shape in shapes]
         try:
             with store.arrays(folder, keys, [(count, *s) for s in shapes], dtypes) as arrays:
-                for start, stop in batches(count):
-                    for array, y in zip(arrays, forward(prepared(start, stop)), strict=True):
+                parts = ahead(lambda part: (*part, prepared(*part)), batches(count), threads=1)
+                for start, stop, x in parts:
+                    for array, y in zip(arrays, forward(x), strict=True):
                         _check(y, array.dtype, located.backbone.name)
                         array[start:stop] = y
                     if progress is not None:

@@ -47,6 +47,7 @@ REFUSALS = frozenset(
 """What the system says of a folder that cannot be used, and of a disk that is full."""
 
 _held: dict[Path, int] = {}
+_closing: list[Callable[[], None]] = []
 _said: set[str] = set()
 _log = logging.getLogger("autotl")
 
@@ -139,12 +140,19 @@ def key_of(*parts: Any) -> str:
 @contextmanager
 def holding() -> Iterator[None]:
     """What is found or made inside is let go at the end; what was held before stays held."""
-    before = set(_held)
+    before, count = set(_held), len(_closing)
     try:
         yield
     finally:
+        while len(_closing) > count:
+            _closing.pop()()
         for path in set(_held) - before:
             os.close(_held.pop(path))
+
+
+def when_let_go(close: Callable[[], None]) -> None:
+    """Call `close` when the `holding` block ends that this is called in."""
+    _closing.append(close)
 
 
 @_telling

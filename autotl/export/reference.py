@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl.rows import opened
+
 BATCH = 32
 RELATIVE_CHANGE = 1e-6
 CHANGED_SHARE = 0.01
@@ -21,16 +23,17 @@ Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 def answers(spec: dict[str, Any], progress: Progress) -> dict[str, list[float]]:
     """Write a saved model's probabilities for stored pixels, and measure its responses.
 
-    `spec`: model (`.keras`), pixels (`.npy` uint8 (n, size, size, 3)), out (`.npy` float32
-    (n, classes), written), sample (row numbers), seed. Everything runs on the processor in
-    float32: an accelerator's shorter arithmetic would be taken for a fault of the export.
+    `spec`: model (`.keras`), pixels (uint8 (n, size, size, 3), as `rows.opened` opens them), out
+    (`.npy` float32 (n, classes), written), sample (row numbers), seed. Everything runs on the
+    processor in float32: an accelerator's shorter arithmetic would be taken for a fault of the
+    export.
     Returns, for each row of the sample, the largest change of a probability when the inputs
     change by a relative 1e-6 (`tiny`) and when one value in a hundred moves by one level
     (`level`).
     """
     import keras
 
-    pixels = np.load(spec["pixels"], mmap_mode="r", allow_pickle=False)
+    pixels = opened(spec["pixels"])
     with keras.device("cpu:0"):
         answer = _loaded(spec["model"])
         probabilities = []

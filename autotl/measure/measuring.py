@@ -28,9 +28,14 @@ from autotl.records import (
 )
 
 SAMPLE = 2000
-"""Most training rows that are passed through the pretrained network."""
+"""Most training rows that are probed."""
+WHOLE = 4 * SAMPLE
+"""Training rows up to which all of them pass the pretrained network at once: the first trial wants
+them, and would pass the sample anew."""
 RANDOM_SAMPLE = 1000
 """Most rows passed through the network with random weights."""
+GIVEN_SAMPLE = 256
+"""The same where the user gave the strategy: they tell only what would have been chosen."""
 SIMILAR_SAMPLE = 256
 """Most rows mirrored, and compared with the source domain."""
 LOST = 1 / 3
@@ -80,6 +85,7 @@ def measure(
     *,
     folder: Path,
     seed: int,
+    given: bool = False,
     deadline: float | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
@@ -87,12 +93,14 @@ def measure(
 
     One pass of the pretrained backbone and one of the same network with random weights give the
     averaged outputs of every stage; the pretrained one stays in the store `folder`. Everything
-    but `speed` and `seconds` is a function of the data and the seed. Raises `ResourceError` where
-    the networks take longer than `deadline` seconds, and what the worker raises.
+    but `speed` and `seconds` is a function of the data, the seed and `given`, which says that the
+    strategy is not to be chosen: fewer rows then pass the random network. Raises `ResourceError`
+    where the networks take longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
-    spec = _spec(pixels, located, labels, folder, seed)
+    most = GIVEN_SAMPLE if given and located.weights is not None else RANDOM_SAMPLE
+    spec = _spec(pixels, located, labels, folder, seed, most)
     answer = _asked(worker, spec, deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
     stages = located.backbone.stages
@@ -147,6 +155,7 @@ def _spec(
     labels: NDArray[np.int32],
     folder: Path,
     seed: int,
+    most: int,
 ) -> dict[str, Any]:
     """What the worker is asked (see `sample.run`): stratified rows, each list within the last."""
     drawn = size.draw(labels, SAMPLE, seed=seed)
@@ -155,7 +164,8 @@ def _spec(
         "pixels": to_json(pixels),
         "located": to_json(located),
         "rows": drawn.tolist(),
-        "random_rows": np.sort(some[:RANDOM_SAMPLE]).tolist(),
+        "whole": len(labels) <= WHOLE,
+        "random_rows": np.sort(some[:most]).tolist(),
         "similar_rows": np.sort(some[:SIMILAR_SAMPLE]).tolist(),
         "folder": str(folder),
         "seed": seed,
@@ -174,17 +184,18 @@ def _sample(
         labels=np.asarray(labels[rows]),
         fold=probes.fold_numbers(labels[rows], seed=seed),
         classes=classes,
-        pretrained=_features(answer["pretrained"], len(rows)),
-        random=_features(answer["random"], len(spec["random_rows"])),
-        mirrored=_features(answer["mirrored"], len(spec["similar_rows"])),
+        pretrained=_features(answer["pretrained"], rows if spec["whole"] else None),
+        random=_features(answer["random"]),
+        mirrored=_features(answer["mirrored"]),
         random_rows=np.searchsorted(rows, spec["random_rows"]),
         mirrored_rows=np.searchsorted(rows, spec["similar_rows"]),
     )
 
 
-def _features(paths: list[str], rows: int) -> list[NDArray[np.float32]]:
-    """Pooled outputs by stage; the store may hold validation rows after the training rows."""
-    return [np.load(path, mmap_mode="r", allow_pickle=False)[:rows] for path in paths]
+def _features(paths: list[str], rows: NDArray[np.int64] | None = None) -> list[NDArray[np.float32]]:
+    """Pooled outputs by stage, of these rows or of all that are stored."""
+    stored = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+    return stored if rows is None else [array[rows] for array in stored]
 
 
 def probe(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autotl import activations, model
 from autotl.measure import similarity, speed
 from autotl.records import LocatedBackbone, Similarity, StoredPixels, from_json, to_json
+from autotl.rows import opened
 
 if TYPE_CHECKING:
     import keras
@@ -28,11 +29,12 @@ def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Pass a sample through the pretrained and the random network; time and compare.
 
     `spec`: pixels, located (JSON of `StoredPixels`, `LocatedBackbone`), rows (training rows of
-    the sample), random_rows and similar_rows (some of those), folder (the store's), seed.
+    the sample), whole (whether all rows pass the pretrained network instead, those of training
+    and then of validation, as the first trial will want them), random_rows and similar_rows (some
+    of rows), folder (the store's), seed.
     Returns `pretrained`, `random` and `mirrored` (paths of pooled outputs (rows, channels), one a
     stage; without weights the first is empty and the last random), `similarity`, `speed`,
     `parameters_above`.
-    Where the sample is all training rows, the validation rows come after it in `pretrained`.
     The store's entries are held only until this returns, so open the paths at once.
     """
     with activations.holding():
@@ -43,13 +45,16 @@ def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     pixels = from_json(StoredPixels, spec["pixels"])
     located = from_json(LocatedBackbone, spec["located"])
     seed, folder = spec["seed"], Path(spec["folder"])
-    images = np.load(pixels.pixels, mmap_mode="r", allow_pickle=False)
+    images = opened(pixels.pixels)
     known = located.weights is not None
     net = model.build(located, pretrained=known, seed=seed)
     wants = tuple((stage, True) for stage in range(1, len(located.backbone.stages) + 1))
 
+    count = len(images) if spec["whole"] else len(spec["rows"])
+    engine = activations.engine_for(count, located.input_size)
+
     def passed(rows: list[int], name: str, mirror: bool = False, trained: bool = True) -> list[str]:
-        whole = len(rows) == pixels.train and not mirror
+        whole = spec["whole"] and name == "sample"
         paths = activations.ensure(
             folder=folder,
             key=f"{pixels.key}-whole" if whole else f"{pixels.key}-{name}-{len(rows)}-{seed}",
@@ -60,6 +65,8 @@ def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
             seed=seed,
             wants=wants,
             progress=progress,
+            # the network that was converted for the sample serves the mirrored rows too
+            engine=engine if trained == known else "auto",
             build=(lambda: net) if trained == known else None,
         )
         return [str(path) for path in paths]

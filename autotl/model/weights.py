@@ -14,6 +14,7 @@ from autotl.files import sha256, write_atomically
 from autotl.model.assembly import HEAD, STANDARDISE, full, trainable
 from autotl.model.cuts import build
 from autotl.records import LocatedBackbone, Recipe, from_json
+from autotl.rows import opened
 
 if TYPE_CHECKING:
     import keras
@@ -114,17 +115,21 @@ def predict_pixels(
 ) -> dict[str, Any]:
     """Probabilities that a saved model gives for stored pixels.
 
-    `spec`: model (`.keras`), pixels (`.npy` uint8 (n, size, size, 3)), out (`.npy`, float32
-    (n, classes), written). Returns examples and classes.
+    `spec`: model (`.keras`), pixels (uint8 (n, size, size, 3), as `rows.opened` opens them), out
+    (`.npy`, float32 (n, classes), written). Returns examples and classes.
     """
     import keras
 
     net = keras.models.load_model(spec["model"], compile=False)
-    pixels = np.load(spec["pixels"], mmap_mode="r", allow_pickle=False)
+    pixels = opened(spec["pixels"])
     rows = []
     for start in range(0, len(pixels), BATCH):
         batch = np.asarray(pixels[start : start + BATCH], np.float32)
-        rows.append(np.asarray(net.predict_on_batch(batch), np.float32))
+        # a last batch of another size would be traced anew, which takes longer than to fill it up
+        whole = (
+            np.resize(batch, (BATCH, *batch.shape[1:])) if start and len(batch) < BATCH else batch
+        )
+        rows.append(np.asarray(net.predict_on_batch(whole), np.float32)[: len(batch)])
         progress("predict", min(start + BATCH, len(pixels)), len(pixels))
     probabilities = np.concatenate(rows or [np.zeros((0, net.output_shape[-1]), np.float32)])
 

@@ -81,7 +81,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPixels:
-    """Training and validation rows as stored uint8 pixels (`.npy` files, memory-mapped).
+    """Training and validation rows as uint8 pixels, which `autotl.rows.opened` opens.
 
     `pixels` is (train + validation, size, size, 3), the training rows first, resized straight
     from the decoded image: what measurement, validation and the exported graph see. `margin` is
@@ -99,3 +99,5 @@ class StoredPixels:
     margin_size: int
     classes: int
     key: str
+    stored: bool = True
+    decode: float = 0.0

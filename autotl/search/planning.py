@@ -21,15 +21,21 @@ until the first trial has corrected the estimate."""
 RATIO = (0.2, 5.0)
 """Bounds of the correction that earlier trials make to an estimate."""
 LARGEST_RESERVE = 1 / 3
+PROVEN = 1000
+"""Validation rows on which an exported model is compared with the trained one, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Numbers of rows; `test` may be an estimate."""
+    """Numbers of rows; `test` may be an estimate. `decode` is the seconds that a row's decoding
+    takes, which are paid anew in every pass where the pixels are not `stored`.
+    """
 
     train: int
     validation: int
     test: int
+    decode: float = 0.0
+    stored: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +106,13 @@ def estimate(recipe: Recipe, speed: Speed, rows: Rows, *, stored: bool = False) 
     above = shares[min(recipe.boundary, len(shares) - 1)]
     views = recipe.numbers.views if recipe.numbers.augment != "none" else 1
     passes = rows.train * views + rows.validation
-    store = 0.0 if stored or not recipe.boundary else passes * speed.forward * (1.0 - above)
+    drawn = 0.0 if rows.stored else rows.decode
+    below = speed.forward * (1.0 - above) + drawn
+    store = 0.0 if stored or not recipe.boundary else passes * below
     trained = 0.0 if recipe.boundary >= max(recipe.taps) else above
     epoch = rows.train * (speed.train * trained + HEAD_SECONDS)
     epoch += rows.validation * speed.forward * trained
+    epoch += 0.0 if recipe.boundary else (rows.train + rows.validation) * drawn
     epochs = 1 if recipe.head.solver == "logistic-regression" else recipe.numbers.epochs
     return Estimate(fixed=speed.fixed, store=store, epoch=epoch, epochs=epochs)
 
@@ -142,10 +151,12 @@ def corrected(
 
 def reserve(speed: Speed, rows: Rows, budget: float) -> float:
     """Seconds to keep for evaluation and export: two models are written and predict the test
-    rows, one is converted and passes its gate on validation rows. At most a third of `budget`.
+    rows, one is converted and passes its gate on validation rows, both of which are decoded for
+    it. At most a third of `budget`.
     """
     building = max(15.0, 10.0 * speed.fixed)
-    passes = speed.forward * (3 * rows.test + 2 * min(rows.validation, 256))
+    proof = min(rows.validation, PROVEN)
+    passes = speed.forward * (3 * rows.test + 2 * proof) + rows.decode * (rows.test + proof)
     return min(building + passes, budget * LARGEST_RESERVE)
 
 

@@ -75,7 +75,13 @@ class Setting:
         """How many there are, the test rows estimated where they are not known."""
         train, validation = self.pixels.train, self.pixels.validation
         test = (train + validation) // 4 if self.test_rows is None else self.test_rows
-        return planning.Rows(train=train, validation=validation, test=test)
+        return planning.Rows(
+            train=train,
+            validation=validation,
+            test=test,
+            decode=self.pixels.decode,
+            stored=self.pixels.stored,
+        )
 
     @cached_property
     def reserve(self) -> float:

@@ -67,7 +67,7 @@ def views(
     size = pixels.shape[1]
     return np.stack(
         [
-            view(margin[row], size=size, level=level, seed=seed, row=int(row), view=number)
-            for row in rows
+            view(image, size=size, level=level, seed=seed, row=int(row), view=number)
+            for image, row in zip(margin[rows], rows, strict=True)
         ]
     )

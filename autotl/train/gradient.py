@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from autotl import model
 from autotl.errors import ResourceError
+from autotl.rows import ahead
 from autotl.train import checkpoint, compiled, probe, schedule, scores
 from autotl.train.checkpoint import State
 from autotl.train.compiled import Compiled, Mixed
-from autotl.train.inputs import Inputs, Net, ahead, inputs, pooled
+from autotl.train.inputs import Inputs, Net, inputs, pooled
 from autotl.train.job import Job
 
 if TYPE_CHECKING:

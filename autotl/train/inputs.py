@@ -6,32 +6,28 @@ Whichever it is, epoch e reads view e mod V of every example, and the views are 
 from __future__ import annotations
 
 import functools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autotl import activations, model
 from autotl.activations import passes, store
+from autotl.rows import opened
 from autotl.train import augment
-from autotl.train.job import Job, Progress, opened
+from autotl.train.job import Job, Progress
 from autotl.train.job import read as read_job
 
 if TYPE_CHECKING:
     import keras
 
-A = TypeVar("A")
-B = TypeVar("B")
 Floats = NDArray[np.float32]
 Net = Callable[[], "keras.Model"]
 """The backbone's network with the weights that training starts from, built when asked for."""
 
-AHEAD = 3
 IN_MEMORY = 2**29
 """Bytes of one view's features up to which a head is trained on them all at once."""
 HELD = 2
@@ -108,12 +104,12 @@ def view_paths(job: Job, net: Net, wants: list[tuple[int, bool]], view: int) -> 
     level = job.recipe.numbers.augment
     name = augment.name(level, view, job.view_seed)
     whole = name == "whole"
+    pixels, margin = opened(job.pixels.pixels), opened(job.pixels.margin)
 
     def read(start: int, stop: int) -> NDArray[np.uint8]:
-        rows, pixels = np.arange(start, stop), opened(job.pixels.pixels)
+        rows = np.arange(start, stop)
         if whole:
-            return pixels[rows]
-        margin = opened(job.pixels.margin)
+            return np.asarray(pixels[rows])
         return augment.views(pixels, margin, rows, level=level, seed=job.view_seed, number=view)
 
     return activations.ensure(
@@ -202,19 +198,3 @@ def beside(parts: list[NDArray[Any]]) -> Floats:
     """Arrays side by side along the last axis, float32."""
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
     return np.asarray(joined, np.float32)
-
-
-def ahead(make: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """`make` of each item in order, a few made in threads before they are asked for."""
-    waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(2) as threads:
-        try:
-            for item in items:
-                waiting.append(threads.submit(make, item))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for left in waiting:
-                left.cancel()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.records import LocatedBackbone, Metric, Recipe, StoredPixels, from_json
+from autotl.rows import opened
 
 Progress = Callable[[str, int, int], None]
 
@@ -58,7 +59,8 @@ class Job:
     @cached_property
     def labels(self) -> NDArray[np.int32]:
         """Labels of training rows, then validation rows."""
-        return opened(self.pixels.labels)
+        labels: NDArray[np.int32] = opened(self.pixels.labels)
+        return labels
 
     @property
     def train_labels(self) -> NDArray[np.int32]:
@@ -92,9 +94,3 @@ def read(spec: Mapping[str, Any], progress: Progress) -> Job:
         batch=min(spec.get("batch") or recipe.numbers.batch, pixels.train),
         stored=spec.get("stored"),
     )
-
-
-def opened(path: str | Path) -> NDArray[Any]:
-    """A stored array, memory-mapped."""
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array

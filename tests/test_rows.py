@@ -1,0 +1,92 @@
+"""Rows that a process decodes for another: equal to an array, thread by thread, errors told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotl.errors import DataError, WorkerError
+from autotl.rows import BLOCK, Server, Source, ahead, opened
+
+ARRAY = np.random.default_rng(0).integers(0, 256, (3 * BLOCK + 5, 4, 4, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    def read(row: int) -> np.ndarray:
+        if row == 7:
+            raise DataError("Row 7 is torn.", hint="Mend it.", details=("seven.jpg",))
+        return ARRAY[row]
+
+    made = Server({"all": Source(shape=ARRAY.shape, read=read)})
+    yield made
+    made.close()
+
+
+def test_served_rows_look_like_the_array(server: Server) -> None:
+    rows = opened(server.path("all"))
+    assert (len(rows), rows.shape, rows.dtype) == (len(ARRAY), ARRAY.shape, ARRAY.dtype)
+    for key in (slice(8, 3 * BLOCK), [9, 8, 9], np.array([-1, 100]), slice(5, 5), 12):
+        np.testing.assert_array_equal(rows[key], ARRAY[key])
+
+
+@given(st.lists(st.integers(8, len(ARRAY) - 1), max_size=2 * BLOCK))
+def test_any_rows_come_in_the_order_asked(server: Server, wanted: list[int]) -> None:
+    np.testing.assert_array_equal(opened(server.path("all"))[wanted], ARRAY[wanted])
+
+
+def test_threads_get_their_own_answers(server: Server) -> None:
+    rows = opened(server.path("all"))
+    wanted = np.random.default_rng(1).integers(8, len(ARRAY), (40, 20))
+    with ThreadPoolExecutor(8) as threads:
+        for asked, found in zip(wanted, threads.map(rows.__getitem__, wanted), strict=True):
+            np.testing.assert_array_equal(found, ARRAY[asked])
+
+
+def test_the_readers_error_is_the_decoders(server: Server) -> None:
+    rows = opened(server.path("all"))
+    with pytest.raises(DataError, match="Row 7 is torn") as caught:
+        rows[5:9]
+    assert (caught.value.hint, caught.value.details) == ("Mend it.", ("seven.jpg",))
+    np.testing.assert_array_equal(rows[8:9], ARRAY[8:9])
+
+
+def test_another_process_reads_them(server: Server) -> None:
+    code = "import sys; from autotl.rows import opened; print(opened(sys.argv[1])[8:].sum())"
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(server.path("all"))],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(told.stdout) == int(ARRAY[8:].sum())
+
+
+def test_a_closed_server_is_gone() -> None:
+    made = Server({"all": Source(shape=ARRAY.shape, read=lambda row: ARRAY[row])})
+    rows = opened(made.path("all"))
+    made.close()
+    made.close()
+    assert not made.path("all").exists()
+    with pytest.raises(WorkerError, match="is gone"):
+        rows[0]
+
+
+def test_a_stored_array_is_mapped(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", ARRAY)
+    assert isinstance(opened(tmp_path / "rows.npy"), np.memmap)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_ahead_keeps_the_order_and_raises_what_was_raised(threads: int) -> None:
+    assert list(ahead(lambda x: x * x, range(20), threads=threads)) == [x * x for x in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(lambda x: 1 // x, [1, 0, 1], threads=threads))
