@@ -176,7 +176,7 @@ def _decided(
 ) -> tuple[Measurements, Decision]:
     facts = (pixels, located, loaded.record, rows.record)
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
-    tools["given"] = at.asked.strategy is not None
+    tools["given"] = at.run is not None and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
     limits["epochs"] = epochs(measured)

@@ -34,8 +34,6 @@ WHOLE = 4 * SAMPLE
 them, and would pass the sample anew."""
 RANDOM_SAMPLE = 1000
 """Most rows passed through the network with random weights."""
-GIVEN_SAMPLE = 256
-"""The same where the user gave the strategy: they tell only what would have been chosen."""
 SIMILAR_SAMPLE = 256
 """Most rows mirrored, and compared with the source domain."""
 LOST = 1 / 3
@@ -94,12 +92,13 @@ def measure(
     One pass of the pretrained backbone and one of the same network with random weights give the
     averaged outputs of every stage; the pretrained one stays in the store `folder`. Everything
     but `speed` and `seconds` is a function of the data, the seed and `given`, which says that the
-    strategy is not to be chosen: fewer rows then pass the random network. Raises `ResourceError`
-    where the networks take longer than `deadline` seconds, and what the worker raises.
+    strategy is not to be chosen: where there are pretrained weights, random ones are then left
+    out. Raises `ResourceError` where the networks take longer than `deadline` seconds, and what
+    the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
-    most = GIVEN_SAMPLE if given and located.weights is not None else RANDOM_SAMPLE
+    most = 0 if given and located.weights is not None else RANDOM_SAMPLE
     spec = _spec(pixels, located, labels, folder, seed, most)
     answer = _asked(worker, spec, deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
