@@ -7,6 +7,7 @@ a worker process there, as it would here. Ray starts it again on another node wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -45,6 +46,8 @@ CONNECTING = 5.0
 RECYCLED = 2 * 10**9
 """Bytes above which a node's worker process is replaced between trials."""
 TICK = 0.2
+UNUSED = 24 * 3600.0
+"""Seconds after which a node drops a file that no trial has asked for since."""
 FETCHED = "fetched.jsonl"
 """In a node's folder: a line for each file that was sent there."""
 SAME = ("autotl", "keras", "tensorflow", "onnxruntime", "tf2onnx", "numpy")
@@ -270,9 +273,19 @@ def _home() -> Path:
     above.mkdir(mode=0o700, exist_ok=True)
     if above.is_symlink() or above.stat().st_uid != os.getuid():
         raise DiskError(f"{above} belongs to somebody else.", hint="Set TMPDIR on that node.")
+    sweep(above)
     home = above / node[:16]
     home.mkdir(exist_ok=True)
     return home
+
+
+def sweep(above: Path) -> None:
+    """Remove what was sent to the nodes below this folder and has not been used for `UNUSED`."""
+    for path in above.glob("*/*/*"):
+        with contextlib.suppress(OSError):  # another node's process may sweep as well
+            if path.is_file() and time.time() - path.stat().st_mtime > UNUSED:
+                path.unlink()
+                path.parent.rmdir()
 
 
 def _fetched(home: Path, path: str, digest: str, reference: Any) -> Path:
@@ -282,7 +295,9 @@ def _fetched(home: Path, path: str, digest: str, reference: Any) -> Path:
     entry = Path(path)
     place = home / ("store" if _is_entry(entry) else digest) / entry.name
     with filelock.FileLock(home / ".lock"):
-        if not place.exists():
+        if place.exists():
+            os.utime(place)
+        else:
             content = ray.get(reference)
             write_atomically(place, partial(_write, content=content))
             with (home / FETCHED).open("a", encoding="utf-8") as log:

@@ -9,7 +9,9 @@ guide has it: the frozen base is in the model, a `tf.data` pipeline decodes the 
 epoch, RandomSearch. `autotl` proposes by its own search and trains in its worker, from the store;
 the start of the worker, decoding, the one pass over the images and the probe, from which the
 heads start, are counted. A finished side is a
-line in `throughput.jsonl`. Also with stages trained (`--strategy partial-freeze`), at equal epochs.
+line in `throughput.jsonl`. Also with stages trained (`--strategy partial-freeze`), at equal epochs:
+there the side `arithmetic` times, in one TensorFlow process, what lies below the boundary (a
+forward pass; decoding apart) and what lies above it (a training step): what storing can save.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ LEAST, MOST = 1e-4, 1e-2
 """Learning rates searched, of a head alone."""
 DROPOUT = (0.0, 0.2, 0.4)
 SEED = 20261122
+SIDES = ("autotl", "stock", "arithmetic")
+REPEATS = 15
 KEY = ("side", "set", "strategy", "trials", "epochs", "limit")
 
 
@@ -47,7 +51,7 @@ def main() -> None:
         _side(options)
         return
     if not options.table:
-        for side in ("autotl", "stock"):
+        for side in SIDES if options.strategy == "partial-freeze" else SIDES[:2]:
             # in a process of its own: neither pays for what the other left in memory
             again = [sys.executable, __file__, *sys.argv[1:], "--side", side]
             subprocess.run(again, check=True)
@@ -67,7 +71,7 @@ def _options() -> argparse.Namespace:
         choices=["feature-extraction", "partial-freeze"],
     )
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--side", choices=["autotl", "stock"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.data is None and not options.table:
         parser.error("name DATA, or --table")
@@ -88,7 +92,8 @@ def _side(options: argparse.Namespace) -> None:
     about = {key: getattr(options, key) for key in KEY}
     if any({key: row[key] for key in KEY} == about for row in _rows()):
         return
-    found = (_autotl if options.side == "autotl" else _stock)(options)
+    sides = {"autotl": _autotl, "stock": _stock, "arithmetic": _arithmetic}
+    found = sides[options.side](options)
     code = trainer_digest() if options.side == "autotl" else None
     _write(about | {"machine": statement(), "code": code} | found)
 
@@ -220,8 +225,8 @@ def _stock(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         tuner = Timed(build, "val_accuracy", max_trials=options.trials, seed=SEED, directory=name)
         tuner.search(train, validation_data=validation, epochs=options.epochs, verbose=0)
-        trials = tuner.oracle.get_best_trials(options.trials)
-    return {"seconds": seconds, "scores": [trial.score for trial in trials]}
+        trials = [tuner.oracle.trials[key] for key in sorted(tuner.oracle.trials)]
+    return {"seconds": seconds, "scores": [trial.score for trial in trials], "in_order": True}
 
 
 def _files(options: argparse.Namespace, asked: dict[str, Any]) -> tuple[Any, Any, int]:
@@ -251,31 +256,136 @@ def _dataset(tf: Any, files: Any, labels: Any, shuffled: bool) -> Any:
     return made.map(read, tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
 
+# ---- what storing can save ----
+
+
+def _arithmetic(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds an image: decoding, below the boundary, above it in training and forward."""
+    from cells import Bench
+
+    from autotl import model
+
+    with Bench() as bench:
+        asked, measured = _bench(options, bench)
+        files, labels, count = _files(options, asked)
+    import keras
+    import tensorflow as tf
+
+    located = asked["located"]
+    net = model.build(located, pretrained=True, seed=SEED)
+    stages, k = located.backbone.stages, measured.boundary
+    below = model.below(net, stages, k)
+    above = keras.Sequential(
+        [
+            keras.Model(below.output, net.output),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(int(max(labels)) + 1),
+        ]
+    )
+    above.build((None, *below.output_shape[1:]))
+    images, truth = next(iter(_dataset(tf, files[:count], labels[:count], True)))
+    lower = tf.function(lambda x: below(x, training=False))
+    upper = tf.function(lambda x: above(x, training=False))
+    features = lower(images / 127.5 - 1.0)
+    adam = keras.optimizers.Adam(1e-4)
+    adam.build(above.trainable_variables)
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tf.function
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_of(y, above(x, training=False))
+        adam.apply(tape.gradient(loss, above.trainable_variables), above.trainable_variables)
+        return loss
+
+    def decoded() -> None:
+        for _ in _dataset(tf, files[:count], labels[:count], True):
+            pass
+
+    return {
+        "boundary": k,
+        "stages": len(stages),
+        "decoding": _median(decoded, 3) / count,
+        "below": _median(lambda: lower(images).numpy()) / BATCH,
+        "above": _median(lambda: step(features, truth).numpy()) / BATCH,
+        "forward": _median(lambda: upper(features).numpy()) / BATCH,
+    }
+
+
+def _median(call: Any, repeats: int = REPEATS) -> float:
+    call()
+    seconds = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)
+
+
 # ---- table ----
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row a comparison."""
+    """Markdown: a row a comparison, then what storing could save."""
     lines = [
         "| set, strategy, images | trials × epochs | autotl, s (before; median a trial) "
-        "| stock, s (median a trial) | ratio | best validation accuracy, autotl / stock |",
-        "|---|---|---|---|---:|---|",
+        "| stock, s (median a trial) | ratio | best validation accuracy, autotl / stock "
+        "| ratio of times to stock's best |",
+        "|---|---|---|---|---:|---|---:|",
     ]
-    ours = [row for row in rows if row["side"] == "autotl"]
-    for own in ours:
-        same = [r for r in rows if r["side"] == "stock" and all(r[k] == own[k] for k in KEY[1:])]
-        if not same:
-            continue
-        other = same[0]
-        a, b = own["seconds"], other["seconds"]
-        before = own["decoding"] + own["probing"]
-        lines.append(
-            f"| {own['set']}, {own['strategy']}, {own['limit']:,} | {own['trials']} × "
-            f"{own['epochs']} | {before + sum(a):.1f} ({before:.1f}; {statistics.median(a):.2f}) | "
-            f"{sum(b):.0f} ({statistics.median(b):.1f}) | {sum(b) / (before + sum(a)):.0f} | "
-            f"{max(own['scores']):.3f} / {max(other['scores']):.3f} |"
-        )
-    return "\n".join(lines)
+    saved = [
+        "| set, images | boundary | decoding, below, above (ms an image) | arithmetic allows "
+        "| a trial of ours against stock's | share | with decoding: allows; share |",
+        "|---|---|---|---:|---:|---:|---|",
+    ]
+    for own in (row for row in rows if row["side"] == "autotl"):
+        same = {r["side"]: r for r in rows if all(r[k] == own[k] for k in KEY[1:])}
+        if "stock" in same:
+            lines.append(_compared(own, same["stock"]))
+        if "stock" in same and "arithmetic" in same:
+            saved.append(_allowed(own, same["stock"], same["arithmetic"]))
+    return "\n".join([*lines, "", *saved] if len(saved) > 2 else lines)
+
+
+def _compared(own: dict[str, Any], other: dict[str, Any]) -> str:
+    a, b = own["seconds"], other["seconds"]
+    before = own["decoding"] + own["probing"]
+    return (
+        f"| {own['set']}, {own['strategy']}, {own['limit']:,} | {own['trials']} × "
+        f"{own['epochs']} | {before + sum(a):.1f} ({before:.1f}; {statistics.median(a):.2f}) | "
+        f"{sum(b):.0f} ({statistics.median(b):.1f}) | {sum(b) / (before + sum(a)):.0f} | "
+        f"{max(own['scores']):.3f} / {max(other['scores']):.3f} | {_reached(own, other)} |"
+    )
+
+
+def _reached(own: dict[str, Any], other: dict[str, Any]) -> str:
+    """Stock's seconds to its best score over ours to as good a one."""
+    if not other.get("in_order"):
+        return "not recorded"
+    best = max(other["scores"])
+    theirs = sum(other["seconds"][: other["scores"].index(best) + 1])
+    ours = own["decoding"] + own["probing"]
+    for seconds, score in zip(own["seconds"], own["scores"], strict=True):
+        ours += seconds
+        if score >= best:
+            return f"{theirs / ours:.1f}"
+    return "not reached"
+
+
+def _allowed(own: dict[str, Any], other: dict[str, Any], measured: dict[str, Any]) -> str:
+    count = own["limit"]
+    proof = count // 4
+    above = count * measured["above"] + proof * measured["forward"]
+    below = (count + proof) * measured["below"]
+    decoding = (count + proof) * measured["decoding"]
+    found = statistics.median(other["seconds"]) / statistics.median(own["seconds"])
+    allowed, with_ = (below + above) / above, (decoding + below + above) / above
+    parts = ", ".join(f"{1e3 * measured[key]:.2f}" for key in ("decoding", "below", "above"))
+    return (
+        f"| {own['set']}, {count:,} | {measured['boundary']} of {measured['stages']} | {parts} "
+        f"| {allowed:.1f} | {found:.1f} | {found / allowed:.2f} "
+        f"| {with_:.1f}; {found / with_:.2f} |"
+    )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import autotl
+from autotl.cluster import UNUSED, sweep
 from autotl.errors import UsageError
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'autotl[ray]'")
@@ -98,6 +100,20 @@ def test_a_cluster_gives_the_ledger_of_one_machine_though_a_node_dies(tmp_path: 
         files = [json.loads(line)["file"] for line in log.splitlines()]
         entries = [name for name in files if len(Path(name).stem) == 40]
         assert len(entries) == len(set(entries)) > 0
+
+
+def test_a_node_drops_what_no_trial_has_asked_for_in_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / "node" / "store" / "old.npy", tmp_path / "node" / "digest" / "new.npz"
+    gone = tmp_path / "other" / "digest" / "gone.npz"
+    for file in (old, new, gone):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    for file in (old, gone):
+        os.utime(file, (0, time.time() - 1.1 * UNUSED))
+    (tmp_path / "node" / "temporary" / "trial").mkdir(parents=True)
+    sweep(tmp_path)
+    assert [old.exists(), new.exists(), gone.parent.exists()] == [False, True, False]
+    assert (tmp_path / "node" / "temporary" / "trial").is_dir()
 
 
 def test_no_cluster_is_a_wrong_option(tmp_path: Path) -> None:

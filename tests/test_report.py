@@ -12,9 +12,17 @@ import pytest
 from rich.console import Console
 
 from autotl.fitted import Inspection
-from autotl.records import STRATEGIES, Decision, LoadRecord, Prediction, SetAside, SplitRecord
+from autotl.records import (
+    STRATEGIES,
+    Budget,
+    Decision,
+    LoadRecord,
+    Prediction,
+    SetAside,
+    SplitRecord,
+)
 from autotl.report import terminal
-from autotl.report.document import _backbone, _data, _decision
+from autotl.report.document import _backbone, _data, _decision, overrun
 
 FIGURES = Prediction(accuracy=0.9, low=0.8, high=0.95, minutes=1.0)
 
@@ -114,3 +122,16 @@ def test_only_weights_that_the_model_grew_from_are_named(
     named = (found["weights_license"], found["weights_sha256"], found["source_domain"])
     assert named == (("research only", "0" * 64, "noise") if pretrained else (None, None, None))
     assert found["license"] == "Apache-2.0"
+
+
+def test_an_overrun_of_the_budget_is_explained() -> None:
+    steps = {"load": 1.0, "measure": 75.0, "search": 2.0, "evaluate": 26.0, "export": 56.0}
+    told = overrun(steps, Budget(seconds=120.0, trials=None))
+    assert told is not None
+    assert told.startswith("The run took 160 s, 40 s more than its budget of 120 s: measure 75 s, ")
+    assert "export 56 s, evaluate 26 s." in told
+    assert overrun(steps, Budget(seconds=None, trials=3)) is None
+    # 5 % or 5 s, whichever is more
+    assert overrun(steps, Budget(seconds=153.0, trials=None)) is None
+    assert overrun({"load": 24.9}, Budget(seconds=20.0, trials=None)) is None
+    assert overrun({"load": 25.1}, Budget(seconds=20.0, trials=None)) is not None

@@ -6,10 +6,12 @@ measured is null.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from autotl.records import (
     STRATEGIES,
+    Budget,
     Decision,
     Evaluation,
     Export,
@@ -24,6 +26,8 @@ from autotl.records import (
 )
 
 SCHEMA = "autotl-report/1"
+SLACK_SHARE, SLACK_SECONDS = 0.05, 5.0
+"""What a run may take beyond its budget without a word."""
 
 
 def document(run: RunRecords) -> dict[str, Any]:
@@ -40,10 +44,28 @@ def document(run: RunRecords) -> dict[str, Any]:
         "export": _export(run.export),
         "seconds": _seconds(run.seconds),
         "budget": to_json(run.budget),
+        "overrun": overrun(run.seconds, run.budget),
         "metric": run.metric,
         "versions": dict(run.versions),
         "seed": run.seed,
     }
+
+
+def overrun(seconds: Mapping[str, float], budget: Budget) -> str | None:
+    """What to say of a run that took over 5 % and over 5 s more than its budget; else None.
+
+    `seconds` are of each step.
+    """
+    total, asked = sum(seconds.values()), budget.seconds
+    if asked is None or total - asked <= max(SLACK_SHARE * asked, SLACK_SECONDS):
+        return None
+    long = sorted(seconds.items(), key=lambda pair: -pair[1])
+    steps = ", ".join(f"{name} {took:.0f} s" for name, took in long if took >= 0.05 * total)
+    return (
+        f"The run took {total:.0f} s, {total - asked:.0f} s more than its budget of {asked:.0f} s: "
+        f"{steps}. What comes before the trials and after them is not cut short; it depends on the "
+        f"number and the size of the images, the backbone and the machine."
+    )
 
 
 def _data(load: LoadRecord, split: SplitRecord, evaluation: Evaluation) -> dict[str, Any]:

@@ -178,7 +178,8 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
         f"Report  {folder}/report.json, {folder}/MODEL_CARD.md\n"
         f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
-    return [_figures(report), _reasons(report["decision"]["reasons"]), Text(), where]
+    told = [Text(report["overrun"]), Text()] if report.get("overrun") else []
+    return [_figures(report), _reasons(report["decision"]["reasons"]), Text(), *told, where]
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
