@@ -7,9 +7,9 @@ a worker process there, as it would here. Ray starts it again on another node wh
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -33,6 +33,7 @@ from autotl.errors import (
     WorkerError,
 )
 from autotl.files import sha256, write_atomically
+from autotl.records import StoredPixels
 from autotl.worker import Worker
 
 Progress = Callable[[str, int, int], None] | None
@@ -46,8 +47,8 @@ CONNECTING = 5.0
 RECYCLED = 2 * 10**9
 """Bytes above which a node's worker process is replaced between trials."""
 TICK = 0.2
-UNUSED = 24 * 3600.0
-"""Seconds after which a node drops a file that no trial has asked for since."""
+UNUSED = 7 * 24 * 3600.0
+"""Seconds after which the folder of a node that seems to be gone is removed."""
 FETCHED = "fetched.jsonl"
 """In a node's folder: a line for each file that was sent there."""
 SAME = ("autotl", "keras", "tensorflow", "onnxruntime", "tf2onnx", "numpy")
@@ -100,15 +101,9 @@ class Cluster:
         """
         found = self._worker.call("autotl.train.inputs:needed", spec)
         pixels, recipe = spec["pixels"], spec["recipe"]
-        reads = not found["stored"] and recipe["boundary"] < max(recipe["taps"])
-        if reads and not pixels["stored"]:
-            raise DiskError(
-                "The images are too many for the store, so they cannot be sent to the cluster.",
-                hint="Set AUTOTL_CACHE_GB to a larger cap, or leave --cluster out.",
-            )
         paths = [pixels["labels"], *found["entries"]]
         paths += [str(Path(entry).with_suffix(".json")) for entry in found["entries"]]
-        if reads:
+        if not found["stored"] and recipe["boundary"] < max(recipe["taps"]):
             paths += [pixels["pixels"], pixels["margin"]]
         paths += [p for p in (spec["located"]["weights"], spec["probe"], spec["parent"]) if p]
         spec["stored"] = found["stored"]
@@ -167,6 +162,15 @@ def check(address: str) -> None:
     """Raise `UsageError` where ray is not installed or nothing listens at the address."""
     _ray()
     _knock(address)
+
+
+def check_pixels(pixels: StoredPixels) -> None:
+    """Raise `DiskError` where there is nothing that could be sent to a cluster."""
+    if not pixels.stored:
+        raise DiskError(
+            "The images are too many for the store, so they cannot be sent to the cluster.",
+            hint="Set AUTOTL_CACHE_GB to a larger cap, or leave --cluster out.",
+        )
 
 
 def _knock(address: str) -> None:
@@ -273,19 +277,25 @@ def _home() -> Path:
     above.mkdir(mode=0o700, exist_ok=True)
     if above.is_symlink() or above.stat().st_uid != os.getuid():
         raise DiskError(f"{above} belongs to somebody else.", hint="Set TMPDIR on that node.")
-    sweep(above)
     home = above / node[:16]
     home.mkdir(exist_ok=True)
+    sweep(above, home)
     return home
 
 
-def sweep(above: Path) -> None:
-    """Remove what was sent to the nodes below this folder and has not been used for `UNUSED`."""
-    for path in above.glob("*/*/*"):
-        with contextlib.suppress(OSError):  # another node's process may sweep as well
-            if path.is_file() and time.time() - path.stat().st_mtime > UNUSED:
-                path.unlink()
-                path.parent.rmdir()
+def sweep(above: Path, own: Path) -> None:
+    """Remove the folders of other nodes below `above` in which nothing changed for `UNUSED`."""
+    for home in above.iterdir():
+        newest = max((_changed(path) for path in [home, *home.rglob("*")]), default=0.0)
+        if home != own and time.time() - newest > UNUSED:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:  # another node sweeps as well
+        return 0.0
 
 
 def _fetched(home: Path, path: str, digest: str, reference: Any) -> Path:
@@ -295,9 +305,7 @@ def _fetched(home: Path, path: str, digest: str, reference: Any) -> Path:
     entry = Path(path)
     place = home / ("store" if _is_entry(entry) else digest) / entry.name
     with filelock.FileLock(home / ".lock"):
-        if place.exists():
-            os.utime(place)
-        else:
+        if not place.exists():
             content = ray.get(reference)
             write_atomically(place, partial(_write, content=content))
             with (home / FETCHED).open("a", encoding="utf-8") as log:

@@ -12,7 +12,7 @@ from typing import Any
 
 from autotl import decide, evaluate, export, measure, report, search
 from autotl.activations import cache_folder, holding
-from autotl.cluster import Cluster, check
+from autotl.cluster import Cluster, check, check_pixels
 from autotl.errors import RunFolderError
 from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
@@ -145,6 +145,8 @@ def _steps(
         tools: Options = {"worker": worker, "progress": listener.progress}
         places: Options = {"run_folder": folder, "folder": cache, "seed": asked.seed, **tools}
         loaded, rows, located, pixels = prepared(at, data, cache)
+        if cluster is not None:
+            check_pixels(pixels)
         measured, decision = _decided(at, loaded, rows, located, pixels, {"folder": cache, **tools})
         limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
@@ -176,7 +178,8 @@ def _decided(
 ) -> tuple[Measurements, Decision]:
     facts = (pixels, located, loaded.record, rows.record)
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
-    tools["given"] = at.run is not None and at.asked.strategy is not None
+    tools["trained"] = at.run is not None
+    tools["given"] = tools["trained"] and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
     limits["epochs"] = epochs(measured)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import socket
 import tempfile
 import threading
+import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl import errors
-from autotl.errors import AutotlError, WorkerError
+from autotl.errors import AutotlError, DiskError, InternalError, WorkerError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -32,7 +36,11 @@ Pixels = NDArray[np.uint8]
 BLOCK = 64
 """Rows that are decoded and sent at a time."""
 AHEAD = 3
-SUFFIX = ".rows"
+SUFFIX, PREFIX, SOCKET = ".rows", "autotl-rows-", "socket"
+LONGEST_FOLDER = 70
+"""Bytes of a folder's name: a socket's whole name may have 104 on some systems."""
+PAUSE = 0.2
+"""Seconds after which a waiting thread looks whether the server was closed."""
 _LONGEST = 1 << 16
 """Bytes of a question."""
 
@@ -49,16 +57,27 @@ class Server:
     """Decodes the rows of its sources for whoever opens `path(name)`, until it is closed.
 
     Every reader gets a thread; decoding is shared among as many threads as there are cores. What
-    `read` raises of our errors is raised in the reader.
+    `read` raises is raised in the reader, as an `InternalError` where it is none of our errors.
+    Raises `DiskError` where no socket can be made.
     """
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
+        _sweep()
         self._sources = dict(sources)
-        self._folder = tempfile.TemporaryDirectory(prefix="autotl-rows-")
-        self._address = str(Path(self._folder.name) / "socket")
-        self._listener = Listener(self._address, family="AF_UNIX")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=_short())
+            self._address = str(Path(self._folder.name) / SOCKET)
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.bind(self._address)
+            self._socket.listen()
+            self._socket.settimeout(PAUSE)
+        except OSError as error:
+            raise DiskError(
+                f"No socket can be made in {_short()}: {error}",
+                hint="Set TMPDIR to another folder.",
+            ) from error
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
-        self._closed = False
+        self._closed = threading.Event()
         for name, source in self._sources.items():
             about = {"address": self._address, "name": name, "shape": list(source.shape)}
             self.path(name).write_text(json.dumps(about), "utf-8")
@@ -70,38 +89,74 @@ class Server:
         return Path(self._folder.name) / f"{name}{SUFFIX}"
 
     def close(self) -> None:
-        """Take no more questions, and remove the socket."""
-        if self._closed:
+        """Answer no more, and remove the socket."""
+        if self._closed.is_set():
             return
-        self._closed = True
-        with contextlib.suppress(OSError):  # it wakes the thread that waits for a reader
-            Client(self._address, family="AF_UNIX").close()
+        self._closed.set()
         self._waiting.join()
-        self._pool.shutdown(cancel_futures=True)
+        self._socket.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._folder.cleanup()
 
     def _accept(self) -> None:
-        with self._listener:
-            while True:
-                connection = self._listener.accept()
-                if self._closed:
-                    return
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        while not self._closed.is_set():
+            try:
+                accepted, _ = self._socket.accept()
+            except TimeoutError:
+                continue
+            except OSError:  # out of descriptors for a moment, say
+                time.sleep(PAUSE)
+                continue
+            connection = Connection(accepted.detach())
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: Connection[Any, Any]) -> None:
         with connection, contextlib.suppress(EOFError, OSError):  # the reader has gone
-            while True:
+            while not self._closed.is_set():
+                if not connection.poll(PAUSE):
+                    continue
                 asked = json.loads(connection.recv_bytes(_LONGEST))
                 try:
                     found = self._block(self._sources[asked["name"]], asked["rows"])
-                except AutotlError as error:
-                    connection.send_bytes(json.dumps({"error": errors.as_json(error)}).encode())
+                except (Exception, CancelledError) as error:
+                    if self._closed.is_set():
+                        return
+                    told = json.dumps({"error": errors.as_json(_told(error))})
+                    connection.send_bytes(told.encode())
                 else:
                     connection.send_bytes(b"{}")
                     connection.send_bytes(found.tobytes())
 
     def _block(self, source: Source, rows: Sequence[int]) -> Pixels:
         return np.stack(list(self._pool.map(source.read, rows)))
+
+
+def _told(error: BaseException) -> AutotlError:
+    if isinstance(error, AutotlError):
+        return error
+    return InternalError(
+        f"Decoding images failed with {type(error).__name__}: {error}",
+        hint="This is a bug of autotl or of a plugin; the lines above are its traceback.",
+        details=tuple("".join(traceback.format_exception(error)).splitlines()),
+    )
+
+
+def _short() -> str:
+    """The folder of temporary files, or the system's where the name of a socket in it would be
+    longer than the system allows.
+    """
+    chosen = tempfile.gettempdir()
+    return chosen if len(os.fsencode(chosen)) <= LONGEST_FOLDER else "/tmp"
+
+
+def _sweep() -> None:
+    """Remove what servers left whose process was killed: nobody answers at their sockets."""
+    for folder in Path(_short()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(str(folder / SOCKET))
+            except ConnectionRefusedError:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Decoded:

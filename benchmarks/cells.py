@@ -32,15 +32,19 @@ class Bench:
     """A worker and a folder of its own for cells; a context manager."""
 
     def __enter__(self) -> Self:
+        from autotl.activations import holding
         from autotl.worker import Worker
 
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
+        self._holding = holding()
+        self._holding.__enter__()
         self.worker = Worker(recycle_above=3 * 10**9)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.worker.close()
+        self._holding.__exit__(None, None, None)
         self._folder.cleanup()
 
     def cell(
@@ -163,6 +167,7 @@ def predict(spec: dict[str, Any], progress: Any) -> list[int]:
     """Labels that a trial's model gives for the test pixels; called in the worker."""
     from autotl import model
     from autotl.records import StoredPixels
+    from autotl.rows import opened
 
     located, recipe = from_json(LocatedBackbone, spec["located"]), from_json(Recipe, spec["recipe"])
     classes = from_json(StoredPixels, spec["pixels"]).classes
@@ -172,7 +177,7 @@ def predict(spec: dict[str, Any], progress: Any) -> list[int]:
     trained = model.trainable(net, stages, recipe, classes, standard=standard, seed=spec["seed"])
     model.load_trained(trained, weights)
     whole = model.full(net, stages, recipe, trained, located.preprocessing)
-    pixels = np.load(spec["test"], mmap_mode="r", allow_pickle=False)
+    pixels = opened(spec["test"])
     found: list[int] = []
     for start in range(0, len(pixels), BATCH):
         batch = np.asarray(pixels[start : start + BATCH], np.float32)

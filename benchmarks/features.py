@@ -174,9 +174,10 @@ def scored(path: Path, located: LocatedBackbone, worker: Any, folder: Path) -> l
 def pooled(spec: dict[str, Any], progress: Any) -> list[str]:
     """Paths of averaged outputs (images, channels), one a stage; called in the worker."""
     from autotl import model
+    from autotl.rows import opened
 
     located = from_json(LocatedBackbone, spec["located"])
-    images = np.load(spec["pixels"], mmap_mode="r", allow_pickle=False)
+    images = opened(spec["pixels"])
     net = model.build(located, pretrained=located.weights is not None, seed=SEED)
     stages = located.backbone.stages
     averaged = model.outputs(net, stages, tuple((n, True) for n in range(1, len(stages) + 1)))

@@ -1,23 +1,26 @@
 """What does `fit` cost over one bare pass, and how does its memory grow with the data?
 
-    python benchmarks/fit_cost.py DATA [--set cifar10] [--backbone MobileNetV2] [--rounds 3]
+    python benchmarks/fit_cost.py DATA [--set cifar10] [--backbone MobileNetV2] [--rounds 1]
     python benchmarks/fit_cost.py --table
 
 Every side is a process of its own on the same files, and what it takes on the fewest images is
 taken from what it takes on more: starts, imports and the building of models cancel. `given` is
 `autotl fit --strategy feature-extraction --trials 1`, `measured` the same without `--strategy`;
-the seconds of export (conversion and gate) are shown apart, as is the conversion of the backbone
-for onnxruntime's pass, which is repeated here. `tensorflow` and `onnxruntime` decode, resize
-(antialiased, bicubic) and run the backbone over the same files, in batches of 32: `tf.data` and a
-compiled function on one side, Pillow in threads and a converted model on the other.
+the seconds of export (conversion and gate) are shown apart, as are the conversions of the backbone
+for onnxruntime's passes, counted in the run's store and timed by repeating one here. `tensorflow`
+and `onnxruntime` decode, resize (antialiased, bicubic) and run the backbone over the same files, in
+batches of 32: `tf.data` and a compiled function with oneDNN on one side, Pillow in threads and a
+converted model on the other.
 A side on a number of images is a line in `fit_cost.jsonl`; sides alternate.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -37,8 +40,6 @@ SIDES = ("given", "measured", "tensorflow", "onnxruntime")
 KEY = ("side", "set", "backbone", "size", "count", "round")
 SAMPLED = 0.05
 """Seconds between two looks at memory."""
-CONVERTED = 1500 * 160 * 160
-"""Pixels of a pass from which `fit` converts the backbone (`autotl.activations.passes`)."""
 
 
 def main() -> None:
@@ -49,7 +50,8 @@ def main() -> None:
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--size", type=int, default=64, help="what fit decides for the set")
     parser.add_argument("--counts", type=int, nargs="+", default=[50, 500, 2000, 8000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--pass", dest="bare", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -76,7 +78,7 @@ def _missing(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     about = {"set": options.set, "backbone": options.backbone, "size": options.size}
     for number in range(options.rounds):
         for count in options.counts:
-            for side in SIDES:
+            for side in options.sides:
                 cell = about | {"side": side, "count": count, "round": number}
                 if cell not in done:
                     yield cell
@@ -92,13 +94,13 @@ def _measured(data: Path, cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(data: Path, count: int, out: Path) -> Path:
-    """A folder of class folders with links to `count` training files, classes in equal parts."""
+    """A folder of class folders with copies of `count` training files, classes in equal parts."""
     classes = sorted(path for path in (data / "train").iterdir() if path.is_dir())
     files = [sorted(path.iterdir()) for path in classes]
     for turn in islice(_turns(files), count):
         target = out / turn.parent.name / turn.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.hardlink_to(turn)
+        shutil.copyfile(turn, target)
     return out
 
 
@@ -122,17 +124,18 @@ def _fit(images: Path, cell: dict[str, Any], folder: Path) -> dict[str, Any]:
     size = report["backbone"]["preprocessing"]["size"]
     if size != cell["size"]:
         raise SystemExit(f"fit decided for {size} pixels: say --size {size}")
-    apart = _conversion(cell, folder)
+    conversions = len(list((folder / "store").rglob("*.onnx")))
     return {
         "seconds": seconds,
         "steps": report["seconds"],
-        "conversion": apart if cell["count"] * size**2 >= CONVERTED else 0.0,
+        "conversion": conversions * _conversion(cell, folder) if conversions else 0.0,
+        "conversions": conversions,
         "accuracy": report["evaluation"]["accuracy"]["value"],
     } | memory
 
 
 def _conversion(cell: dict[str, Any], folder: Path) -> float:
-    """Seconds that the conversion for onnxruntime's pass takes in a warm process."""
+    """Seconds that one conversion for onnxruntime's passes takes, its imports done."""
     command = _command("conversion", cell, folder)
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
@@ -149,17 +152,17 @@ def _watched(command: list[str], environment: dict[str, str]) -> tuple[float, di
     """
     begun = time.perf_counter()
     most = {"resident": 0, "private": 0}
-    with subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        while process.poll() is None:
-            most = {key: max(value, most[key]) for key, value in _memory(process.pid).items()}
-            time.sleep(SAMPLED)
+    with tempfile.TemporaryFile() as told:
+        with subprocess.Popen(
+            command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=told
+        ) as process:
+            while process.poll() is None:
+                most = {key: max(value, most[key]) for key, value in _memory(process.pid).items()}
+                time.sleep(SAMPLED)
         seconds = time.perf_counter() - begun
-        assert process.stderr
-        told = process.stderr.read().decode()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{told}")
+        told.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{command} ended with {process.returncode}: {told.read().decode()}")
     return seconds, most
 
 
@@ -186,7 +189,8 @@ def _memory(pid: int) -> dict[str, int]:
 def _pass(images: Path, cell: dict[str, Any], folder: Path) -> dict[str, Any]:
     seconds = _conversion(cell, folder) if cell["side"] == "onnxruntime" else 0.0
     command = _command(cell["side"], cell, images)
-    spent, memory = _watched(command, {"AUTOTL_BENCH_ONNX": str(folder / "model.onnx")})
+    environment = {"AUTOTL_BENCH_ONNX": str(folder / "model.onnx"), "TF_ENABLE_ONEDNN_OPTS": "1"}
+    spent, memory = _watched(command, environment)
     return {"seconds": spent, "conversion": seconds} | memory
 
 
@@ -223,7 +227,8 @@ def _tensorflow(files: list[str], backbone: str, size: int) -> int:
         return tf.image.resize(image, (size, size), "bicubic", antialias=True) / 127.5 - 1.0
 
     data = tf.data.Dataset.from_tensor_slices(files).map(read, tf.data.AUTOTUNE)
-    run = tf.function(lambda x: net(x, training=False), reduce_retracing=True)
+    signature = [tf.TensorSpec((None, size, size, 3), tf.float32)]
+    run = tf.function(lambda x: net(x, training=False), input_signature=signature)
     return sum(len(run(x).numpy()) for x in data.batch(BATCH).prefetch(tf.data.AUTOTUNE))
 
 
@@ -231,6 +236,7 @@ def _converted(backbone: str, size: int, out: Path) -> float:
     from autotl import convert
 
     net = _net(backbone, size)
+    importlib.import_module("tf2onnx")
     begun = time.perf_counter()
     out.write_bytes(convert.to_onnx(net, output_names=["features"]).SerializeToString())
     return time.perf_counter() - begun

@@ -305,6 +305,28 @@ def test_what_exceeds_the_cap_is_decoded_when_it_is_read(
     assert not Path(found.pixels).exists()
 
 
+@pytest.mark.parametrize("gone", ["pixels", "decode"])
+def test_only_what_is_missing_must_fit_the_store(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    with store.holding():
+        _, first = stored(folder)
+    before = {path.name for path in folder.glob("*.npy")}
+    missing = {
+        "pixels": Path(first.pixels),
+        "decode": min(folder.glob("*.npy"), key=lambda path: path.stat().st_size),
+    }[gone]
+    missing.unlink()
+    missing.with_suffix(".json").unlink()
+    # 12 x 16 x 16 x 3 are 9,216 bytes, 9 x 18 x 18 x 3 are 8,748; both are more than the cap
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.00002")
+    with store.holding():
+        _, again = stored(folder)
+        assert again.stored
+        assert (again.pixels, again.margin) == (first.pixels, first.margin)
+        assert {path.name for path in folder.glob("*.npy")} == before
+
+
 def test_an_example_that_changes_while_it_is_served_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 import autotl
-from autotl.cluster import UNUSED, sweep
-from autotl.errors import UsageError
+from autotl.cluster import UNUSED, check_pixels, sweep
+from autotl.errors import DiskError, UsageError
+from autotl.records import StoredPixels
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'autotl[ray]'")
 
@@ -102,18 +104,23 @@ def test_a_cluster_gives_the_ledger_of_one_machine_though_a_node_dies(tmp_path: 
         assert len(entries) == len(set(entries)) > 0
 
 
-def test_a_node_drops_what_no_trial_has_asked_for_in_a_day(tmp_path: Path) -> None:
-    old, new = tmp_path / "node" / "store" / "old.npy", tmp_path / "node" / "digest" / "new.npz"
-    gone = tmp_path / "other" / "digest" / "gone.npz"
-    for file in (old, new, gone):
-        file.parent.mkdir(parents=True)
-        file.touch()
-    for file in (old, gone):
-        os.utime(file, (0, time.time() - 1.1 * UNUSED))
-    (tmp_path / "node" / "temporary" / "trial").mkdir(parents=True)
-    sweep(tmp_path)
-    assert [old.exists(), new.exists(), gone.parent.exists()] == [False, True, False]
-    assert (tmp_path / "node" / "temporary" / "trial").is_dir()
+def test_folders_of_nodes_long_gone_are_removed(tmp_path: Path) -> None:
+    for name in ("own", "gone", "young"):
+        (tmp_path / name / "store").mkdir(parents=True)
+        (tmp_path / name / "store" / "entry.npy").touch()
+    for path in sorted(tmp_path.rglob("*"), reverse=True):
+        os.utime(path, (0, time.time() - 1.1 * UNUSED))
+    (tmp_path / "young" / "store" / "entry.npy").touch()
+    sweep(tmp_path, tmp_path / "own")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own", "young"]
+
+
+def test_images_that_are_not_stored_are_not_for_a_cluster() -> None:
+    about = {"pixels": "", "margin": "", "labels": "", "train": 1, "validation": 1, "size": 32}
+    pixels = StoredPixels(**about, margin_size=36, classes=2, key="k", stored=False)
+    with pytest.raises(DiskError, match="cannot be sent to the cluster"):
+        check_pixels(pixels)
+    check_pixels(dataclasses.replace(pixels, stored=True))
 
 
 def test_no_cluster_is_a_wrong_option(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autotl.activations import store
-from autotl.records import Head, Numbers, Recipe
+from autotl.records import Head, Numbers, Recipe, to_json
 from autotl.train import checkpoint, compiled, gradient, inputs, job, probe
 from tests.trials import HERE, Bench, bench, recipe
 
@@ -343,6 +343,15 @@ def test_pixels_decoded_when_they_are_read_train_as_stored_ones_do(
     if strategy == "full-fine-tune":
         assert np.array_equal(*logits)
     assert np.allclose(*logits, atol=0.02)
+
+
+@pytest.mark.parametrize("strategy", ["feature-extraction", "partial-freeze"])
+def test_a_trial_whose_outputs_are_stored_needs_no_pixels(toy: Bench, strategy: str) -> None:
+    wanted = numbered(strategy, epochs=2, augment="crop", views=2)
+    before = toy.logits(toy.run(wanted, out=str(toy.folder / "before")))
+    bare = dataclasses.replace(toy.pixels, pixels="/nowhere.npy", margin="/nowhere.npy")
+    found = toy.run(wanted, pixels=to_json(bare), stored=True, out=str(toy.folder / "bare"))
+    assert np.array_equal(toy.logits(found), before)
 
 
 @pytest.mark.parametrize("augment", ["flip", "crop"])

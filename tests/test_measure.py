@@ -398,11 +398,17 @@ class Canned:
 
 
 def run(
-    folder: Path, worker: Any, place: LocatedBackbone, *, given: bool = False, **more: Any
+    folder: Path,
+    worker: Any,
+    place: LocatedBackbone,
+    *,
+    given: bool = False,
+    trained: bool = True,
+    **more: Any,
 ) -> Measurements:
     pixels = stored(folder, **more)
     about = (pixels, place, load_record(100, (30, 30, 40)), split_record(pixels.train), worker)
-    return measure(*about, folder=folder / "store", seed=3, given=given)
+    return measure(*about, folder=folder / "store", seed=3, given=given, trained=trained)
 
 
 def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
@@ -422,13 +428,14 @@ def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
 
 
 def test_all_rows_pass_where_a_trial_would_pass_them_anyway(tmp_path: Path) -> None:
-    few, many = Canned(tmp_path / "few", 5), Canned(tmp_path / "many", 5)
-    for worker, train in ((few, 2400), (many, measuring.WHOLE + 1)):
+    whole = []
+    for train, trained in ((2400, True), (2400, False), (1999, False), (measuring.WHOLE + 1, True)):
+        worker = Canned(tmp_path / f"{train}-{trained}", 5)
         worker.folder.mkdir()
-        found = run(worker.folder, worker, located(), train=train)
-        assert [probe.examples for probe in found.probes] == [2000] * 5 + [1000] * 5
-    assert few.specs[0]["whole"]
-    assert not many.specs[0]["whole"]
+        found = run(worker.folder, worker, located(), train=train, trained=trained)
+        assert [p.examples for p in found.probes] == [min(train, 2000)] * 5 + [1000] * 5
+        whole.append(worker.specs[0]["whole"])
+    assert whole == [True, False, True, False]
 
 
 def test_a_given_strategy_is_measured_without_random_weights(tmp_path: Path) -> None:

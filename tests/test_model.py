@@ -15,6 +15,7 @@ from autotl import model
 from autotl.builtin import embedded
 from autotl.builtin.embedded import network
 from autotl.errors import PluginError
+from autotl.model.weights import BATCH
 from autotl.records import (
     Backbone,
     Head,
@@ -362,6 +363,13 @@ def test_the_saved_model_loads_in_plain_keras_and_predicts(
     assert told[-1] == ("predict", 4, 4)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, expected, atol=2e-6)
+    many = np.resize(pixels, (BATCH + 6, SIZE, SIZE, 3))
+    np.save(tmp_path / "pixels.npy", many)
+    again = {"model": spec["out"], "pixels": str(tmp_path / "pixels.npy")}
+    model.predict_pixels(again | {"out": str(tmp_path / "many.npy")}, lambda *_: None)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "many.npy"), np.resize(expected, (len(many), CLASSES)), atol=2e-6
+    )
     plain = keras.models.load_model(spec["out"])
     assert plain.input_shape == (None, SIZE, SIZE, 3)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotl.errors import DataError, WorkerError
+from autotl.errors import DataError, InternalError, WorkerError
 from autotl.rows import BLOCK, Server, Source, ahead, opened
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (3 * BLOCK + 5, 4, 4, 3), dtype=np.uint8)
@@ -22,6 +25,8 @@ ARRAY = np.random.default_rng(0).integers(0, 256, (3 * BLOCK + 5, 4, 4, 3), dtyp
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     def read(row: int) -> np.ndarray:
+        if row == 3:
+            raise KeyError("three")
         if row == 7:
             raise DataError("Row 7 is torn.", hint="Mend it.", details=("seven.jpg",))
         return ARRAY[row]
@@ -59,6 +64,14 @@ def test_the_readers_error_is_the_decoders(server: Server) -> None:
     np.testing.assert_array_equal(rows[8:9], ARRAY[8:9])
 
 
+def test_an_error_that_is_not_ours_is_a_bug_with_its_traceback(server: Server) -> None:
+    rows = opened(server.path("all"))
+    with pytest.raises(InternalError, match="failed with KeyError: 'three'") as caught:
+        rows[3]
+    assert any("in read" in line for line in caught.value.details)
+    np.testing.assert_array_equal(rows[8:9], ARRAY[8:9])
+
+
 def test_another_process_reads_them(server: Server) -> None:
     code = "import sys; from autotl.rows import opened; print(opened(sys.argv[1])[8:].sum())"
     told = subprocess.run(
@@ -78,6 +91,66 @@ def test_a_closed_server_is_gone() -> None:
     assert not made.path("all").exists()
     with pytest.raises(WorkerError, match="is gone"):
         rows[0]
+
+
+def test_closing_ends_what_is_open_and_waits_for_nobody() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def read(row: int) -> np.ndarray:
+        begun.set()
+        go.wait(10)
+        return ARRAY[row]
+
+    made = Server({"all": Source(shape=ARRAY.shape, read=read)})
+    rows, told = opened(made.path("all")), []
+
+    def ask() -> None:
+        try:
+            rows[:BLOCK]
+        except WorkerError as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert begun.wait(10)
+    made.close()
+    go.set()
+    asking.join(10)
+    assert not asking.is_alive()
+    assert len(told) == 1
+
+
+def test_closing_does_not_hang_where_the_socket_has_gone() -> None:
+    made = Server({"all": Source(shape=ARRAY.shape, read=lambda row: ARRAY[row])})
+    shutil.rmtree(made.path("all").parent)
+    made.close()
+
+
+def test_a_long_name_of_the_temporary_folder_is_gone_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    made = Server({"all": Source(shape=ARRAY.shape, read=lambda row: ARRAY[row])})
+    np.testing.assert_array_equal(opened(made.path("all"))[3], ARRAY[3])
+    made.close()
+
+
+def test_what_a_killed_process_left_is_removed() -> None:
+    code = (
+        "import os, sys; from autotl.rows import Server; made = Server({});"
+        "print(made._folder.name, flush=True); os.kill(os.getpid(), 9)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    left = Path(told.stdout.strip())
+    assert left.is_dir()
+    living = Server({})
+    other = Server({})
+    assert not left.exists()
+    assert living.path("x").parent.is_dir()
+    living.close()
+    other.close()
 
 
 def test_a_stored_array_is_mapped(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotl import errors
+from autotl.export import gate
 from autotl.files import file_ref
 from autotl.records import (
     Backbone,
@@ -750,6 +751,37 @@ def test_estimate_known_answer() -> None:
     assert cost.epoch == pytest.approx(1000 * (0.01 * 0.6 + 2e-5) + 250 * 0.002 * 0.6)
     assert cost.total == pytest.approx(2.0 + cost.store + 5 * cost.epoch)
     assert planning.estimate(recipe, SPEED, rows(), stored=True).store == 0
+
+
+def test_decoding_that_is_paid_in_every_pass_is_planned() -> None:
+    served = replace(rows(), decode=0.01, stored=False)
+    kept = replace(rows(), decode=0.01)
+    partial = default("partial-freeze", measurements())
+    full = default("full-fine-tune", measurements())
+    head = default("feature-extraction", measurements())
+    for recipe, below in ((partial, 0.002 * 0.4), (full, 0.0)):
+        one, other = (planning.estimate(recipe, SPEED, which) for which in (kept, served))
+        assert other.epoch - one.epoch == pytest.approx(1250 * (0.01 + below))
+        assert other.store == 0.0
+    one, other = (planning.estimate(head, SPEED, which) for which in (kept, served))
+    assert (one.epoch, other.store - one.store) == (other.epoch, pytest.approx(1250 * 0.01))
+
+
+def test_the_reserve_holds_the_decoding_of_what_is_judged() -> None:
+    assert planning.PROVEN == gate.MOST_ROWS
+    plain = planning.reserve(SPEED, rows(), 1e9)
+    kept = planning.reserve(SPEED, replace(rows(), decode=0.01), 1e9)
+    served = planning.reserve(SPEED, replace(rows(), decode=0.01, stored=False), 1e9)
+    assert kept - plain == pytest.approx((250 + 250) * 0.01)
+    assert served - plain == pytest.approx((3 * 250 + 250) * 0.01)
+
+
+def test_a_fitted_head_does_not_correct_heads_under_gradient() -> None:
+    probe = default("feature-extraction", measurements())
+    gradient = replace(probe, head=Head(solver="gradient"), numbers=Numbers(epochs=10))
+    quick = finished(0, 0.9, recipe=probe, seconds=0.01)
+    assert planning.corrected(gradient, SPEED, rows(), [quick])[1] == 1.0
+    assert planning.corrected(probe, SPEED, rows(), [quick])[1] == planning.RATIO[0]
 
 
 def test_earlier_trials_correct_the_estimate() -> None:

@@ -1,4 +1,6 @@
-"""Examples kept as resized uint8 pixels, so that no trial decodes any."""
+"""Examples kept as resized uint8 pixels, so that no trial decodes any; where they do not fit the
+store, rows are decoded when they are read.
+"""
 
 from __future__ import annotations
 
@@ -75,11 +77,14 @@ def store_pixels(
     shapes = {"pixels": (len(rows), size, size, 3), "margin": (len(train), margin, margin, 3)}
     keys = {part: store.key_of(key, part) for part in (*shapes, "labels", "decode")}
     paths = {part: store.find(folder, name) for part, name in keys.items()}
-    stored = None not in paths.values() or store.fits(folder, sum(map(math.prod, shapes.values())))
-    if None in paths.values():
-        kept = shapes if stored else {}
-        _keep(images, labels, kept, keys, folder, progress)
-        paths = {part: store.find(folder, name) for part, name in keys.items()}
+    missing = [part for part, path in paths.items() if path is None]
+    left = {part: shape for part, shape in shapes.items() if part in missing}
+    stored = not left or store.fits(folder, sum(map(math.prod, left.values())))
+    if left and stored:
+        _keep(images, labels, left, keys, folder, progress, size)
+    elif missing:
+        _keep(images, labels, {}, keys, folder, progress, size)
+    paths = {part: store.find(folder, name) for part, name in keys.items()}
     if not stored:
         paths |= _served(images, shapes)
     return StoredPixels(
@@ -104,6 +109,7 @@ def _keep(
     keys: Mapping[str, str],
     folder: Path,
     progress: Progress,
+    size: int,
 ) -> None:
     """Store the labels, the pixels of these shapes, and the seconds that decoding a row took."""
     parts = {**shapes, "labels": (len(labels),), "decode": (1,)}
@@ -114,7 +120,7 @@ def _keep(
         begun = time.perf_counter()
         failed = _fill(images, arrays[:-2], progress) if shapes else {}
         seconds = time.perf_counter() - begun
-        arrays[-1][:] = seconds / len(labels) if shapes else _seconds(images)
+        arrays[-1][:] = seconds / len(labels) if shapes else _seconds(images, size)
         if failed:
             raise images.changed(failed)
 
@@ -240,8 +246,9 @@ def _served(images: _Images, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
         for name, shape in shapes.items()
     }
     _log.warning(
-        "the images would take %.3g GB as pixels, more than the store may keep, so they are "
-        "decoded anew for every pass; AUTOTL_CACHE_GB sets another cap",
+        "the images would take %.3g GB as pixels, for which the store has no room (its cap, or the "
+        "disk), so they are decoded anew for every pass; AUTOTL_CACHE_GB sets another cap, "
+        "AUTOTL_CACHE another folder",
         sum(map(math.prod, shapes.values())) / 1e9,
     )
     quiet = ExitStack()
@@ -252,13 +259,13 @@ def _served(images: _Images, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
     return {name: server.path(name) for name in shapes}
 
 
-def _seconds(images: _Images) -> float:
-    """Seconds that decoding a row takes, timed on a few, with every core at it."""
+def _seconds(images: _Images, size: int) -> float:
+    """Seconds that a row takes to decode and resize, timed on a few, with every core at it."""
     count = len(images.rows)
     chosen = range(0, count, max(1, count // TIMED))[:TIMED]
     begun = time.perf_counter()
     with pixels.pillow_warnings_ignored(), ThreadPoolExecutor(_cores()) as threads:
-        list(threads.map(images.decoded, chosen))
+        list(threads.map(partial(images.resized, size=size), chosen))
     return (time.perf_counter() - begun) / len(chosen)
 
 

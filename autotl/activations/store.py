@@ -144,10 +144,10 @@ def holding() -> Iterator[None]:
     try:
         yield
     finally:
-        while len(_closing) > count:
-            _closing.pop()()
         for path in set(_held) - before:
             os.close(_held.pop(path))
+        while len(_closing) > count:
+            _closing.pop()()
 
 
 def when_let_go(close: Callable[[], None]) -> None:

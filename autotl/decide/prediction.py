@@ -78,9 +78,9 @@ def unit(strategy: Strategy, measured: Measurements) -> float:
     """Seconds of one example in what the strategy does over and over."""
     speed = measured.speed
     if strategy == "feature-extraction":
-        return speed.forward
+        return speed.forward + speed.decode
     k = measured.boundary if strategy == "partial-freeze" else 0
-    return speed.train * speed.share_above[k]
+    return speed.train * speed.share_above[k] + speed.decode
 
 
 def pair_deviation(a: Strategy, b: Strategy, known: Coefficients) -> float:

@@ -148,6 +148,11 @@ def _probes(measured: Measurements) -> Iterator[str]:
             f"A linear probe on pretrained {own.stage} reaches {_percent(own.linear)}, the best "
             f"on random weights {_percent(foil.linear)}."
         )
+    else:
+        yield (
+            f"A linear probe on pretrained {own.stage} reaches {_percent(own.linear)}; random "
+            "weights were not probed, since the strategy was given."
+        )
     if len(measured.curve) > 1:
         first, last = measured.curve[0], measured.curve[-1]
         yield (

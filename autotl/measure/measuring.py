@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,22 +84,25 @@ def measure(
     folder: Path,
     seed: int,
     given: bool = False,
+    trained: bool = False,
     deadline: float | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
-    """Measure size, similarity, probes and speed on at most `SAMPLE` training rows.
+    """Measure size, similarity, probes and speed; at most `SAMPLE` training rows are probed.
 
     One pass of the pretrained backbone and one of the same network with random weights give the
-    averaged outputs of every stage; the pretrained one stays in the store `folder`. Everything
-    but `speed` and `seconds` is a function of the data, the seed and `given`, which says that the
-    strategy is not to be chosen: where there are pretrained weights, random ones are then left
-    out. Raises `ResourceError` where the networks take longer than `deadline` seconds, and what
-    the worker raises.
+    averaged outputs of every stage; the pretrained one stays in the store `folder`. `given` says
+    that the strategy is not to be chosen: where there are pretrained weights, random ones are then
+    left out. `trained` says that trials will follow: all rows then pass the pretrained backbone, up
+    to `WHOLE` of training, as the first trial will want them. Everything but `speed` and `seconds`
+    is a function of the data, the seed and `given`. Raises `ResourceError` where the networks take
+    longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
     most = 0 if given and located.weights is not None else RANDOM_SAMPLE
     spec = _spec(pixels, located, labels, folder, seed, most)
+    spec["whole"] = len(labels) <= (WHOLE if trained else SAMPLE)
     answer = _asked(worker, spec, deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
     stages = located.backbone.stages
@@ -124,7 +127,9 @@ def measure(
         boundary=0 if located.backbone.no_partial_freeze else boundary,
         parameters_above=above,
         orientation_matters=orientation,
-        speed=from_json(Speed, answer["speed"]),
+        speed=replace(
+            from_json(Speed, answer["speed"]), decode=0.0 if pixels.stored else pixels.decode
+        ),
         seconds=time.monotonic() - begun,
         weights=located.weights_sha256,
         no_partial_freeze=located.backbone.no_partial_freeze,
@@ -156,14 +161,15 @@ def _spec(
     seed: int,
     most: int,
 ) -> dict[str, Any]:
-    """What the worker is asked (see `sample.run`): stratified rows, each list within the last."""
+    """What the worker is asked (see `sample.run`): stratified rows, the later lists within
+    `rows`, of which `most` pass the random network.
+    """
     drawn = size.draw(labels, SAMPLE, seed=seed)
     some = drawn[size.interleaved(labels[drawn], seed=seed)]
     return {
         "pixels": to_json(pixels),
         "located": to_json(located),
         "rows": drawn.tolist(),
-        "whole": len(labels) <= WHOLE,
         "random_rows": np.sort(some[:most]).tolist(),
         "similar_rows": np.sort(some[:SIMILAR_SAMPLE]).tolist(),
         "folder": str(folder),

@@ -60,13 +60,15 @@ class Speed:
     `forward` is seconds an image of a whole forward pass; `train` is seconds an image of a whole
     training step (k = 0); `share_above[k]` is the share of a training step's time that remains
     with boundary k (k = 0 .. number of stages; share_above[0] = 1, the last is about 0).
-    `fixed` is seconds to build and compile one training model.
+    `fixed` is seconds to build and compile one training model; `decode` seconds of decoding that
+    an image costs in every pass over the pixels (0 where they are stored).
     """
 
     forward: float
     train: float
     share_above: tuple[float, ...]
     fixed: float
+    decode: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,11 @@ def overrun(seconds: Mapping[str, float], budget: Budget) -> str | None:
     if asked is None or total - asked <= max(SLACK_SHARE * asked, SLACK_SECONDS):
         return None
     long = sorted(seconds.items(), key=lambda pair: -pair[1])
-    steps = ", ".join(f"{name} {took:.0f} s" for name, took in long if took >= 0.05 * total)
+    steps = ", ".join(
+        f"{'pixels and start' if name == 'other' else name} {took:.0f} s"
+        for name, took in long
+        if took >= 0.05 * total
+    )
     return (
         f"The run took {total:.0f} s, {total - asked:.0f} s more than its budget of {asked:.0f} s: "
         f"{steps}. What comes before the trials and after them is not cut short; it depends on the "

@@ -108,11 +108,13 @@ def estimate(recipe: Recipe, speed: Speed, rows: Rows, *, stored: bool = False) 
     passes = rows.train * views + rows.validation
     drawn = 0.0 if rows.stored else rows.decode
     below = speed.forward * (1.0 - above) + drawn
-    store = 0.0 if stored or not recipe.boundary else passes * below
+    # where the pixels do not fit the store, outputs of a stage hardly do: all is done every epoch
+    anew = not rows.stored and recipe.boundary < max(recipe.taps)
+    store = 0.0 if stored or anew or not recipe.boundary else passes * below
     trained = 0.0 if recipe.boundary >= max(recipe.taps) else above
     epoch = rows.train * (speed.train * trained + HEAD_SECONDS)
     epoch += rows.validation * speed.forward * trained
-    epoch += 0.0 if recipe.boundary else (rows.train + rows.validation) * drawn
+    epoch += (rows.train + rows.validation) * below if anew else 0.0
     epochs = 1 if recipe.head.solver == "logistic-regression" else recipe.numbers.epochs
     return Estimate(fixed=speed.fixed, store=store, epoch=epoch, epochs=epochs)
 
@@ -129,24 +131,28 @@ def store_key(recipe: Recipe) -> tuple[object, ...]:
 def corrected(
     recipe: Recipe, speed: Speed, rows: Rows, finished: Sequence[Trial]
 ) -> tuple[Estimate, float]:
-    """The estimate of a trial and the factor by which earlier trials of its strategy took longer
+    """The estimate of a trial and the factor by which earlier trials of its kind took longer
     than theirs, bounded by `RATIO`. Where there is none, other gradient trainings serve; a fitted
     head tells nothing of them.
     """
     stored: set[tuple[object, ...]] = set()
-    ratios: list[tuple[str, float]] = []
+    ratios: list[tuple[tuple[str, str], float]] = []
     for trial in finished:
         key = store_key(trial.recipe)
         if trial.result is not None:
             before = estimate(trial.recipe, speed, rows, stored=key in stored)
             spent = before.fixed + before.store + before.epoch * trial.result.epochs
-            ratios.append((trial.recipe.strategy, trial.seconds / max(spent, 1e-6)))
+            ratios.append((_kind(trial.recipe), trial.seconds / max(spent, 1e-6)))
         stored.add(key)
-    own = [ratio for strategy, ratio in ratios if strategy == recipe.strategy]
-    others = [ratio for strategy, ratio in ratios if strategy != "feature-extraction"]
+    own = [ratio for kind, ratio in ratios if kind == _kind(recipe)]
+    others = [ratio for (strategy, _), ratio in ratios if strategy != "feature-extraction"]
     factor = statistics.median(own or others or [1.0])
     now = estimate(recipe, speed, rows, stored=store_key(recipe) in stored)
     return now, min(max(factor, RATIO[0]), RATIO[1])
+
+
+def _kind(recipe: Recipe) -> tuple[str, str]:
+    return recipe.strategy, recipe.head.solver
 
 
 def reserve(speed: Speed, rows: Rows, budget: float) -> float:
@@ -156,7 +162,9 @@ def reserve(speed: Speed, rows: Rows, budget: float) -> float:
     """
     building = max(15.0, 10.0 * speed.fixed)
     proof = min(rows.validation, PROVEN)
-    passes = speed.forward * (3 * rows.test + 2 * proof) + rows.decode * (rows.test + proof)
+    # rows that are not stored are decoded to see that they can be, for the model and for the probe
+    decodings = rows.test * (1 if rows.stored else 3) + proof
+    passes = speed.forward * (3 * rows.test + 2 * proof) + rows.decode * decodings
     return min(building + passes, budget * LARGEST_RESERVE)
 
 

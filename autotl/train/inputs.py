@@ -104,13 +104,17 @@ def view_paths(job: Job, net: Net, wants: list[tuple[int, bool]], view: int) -> 
     level = job.recipe.numbers.augment
     name = augment.name(level, view, job.view_seed)
     whole = name == "whole"
-    pixels, margin = opened(job.pixels.pixels), opened(job.pixels.margin)
+    # a node of a cluster has the entries, and not the pixels
+    pixels, margin = (
+        functools.cache(functools.partial(opened, path))
+        for path in (job.pixels.pixels, job.pixels.margin)
+    )
 
     def read(start: int, stop: int) -> NDArray[np.uint8]:
         rows = np.arange(start, stop)
         if whole:
-            return np.asarray(pixels[rows])
-        return augment.views(pixels, margin, rows, level=level, seed=job.view_seed, number=view)
+            return np.asarray(pixels()[rows])
+        return augment.views(pixels(), margin(), rows, level=level, seed=job.view_seed, number=view)
 
     return activations.ensure(
         folder=job.folder,
@@ -161,7 +165,7 @@ def _in_store(job: Job, net: Net) -> bool:
 
 
 def from_pixels(job: Job, then: Callable[[Floats], Floats]) -> Inputs:
-    """Views drawn from stored pixels as they are needed, prepared, and handed to `then`."""
+    """Views drawn from the pixels as they are needed, prepared, and handed to `then`."""
     pixels, margin = opened(job.pixels.pixels), opened(job.pixels.margin)
     train, numbers = job.pixels.train, job.recipe.numbers
 
