@@ -307,12 +307,13 @@ def bench(tmp_path: Path, oracle: Worker) -> Bench:
 def test_probe_then_default_then_proposals_exactly_n(bench: Bench) -> None:
     record = bench.go(trials=5)
     trials = bench.ledger.trials()
-    assert [t.origin for t in trials] == ["probe", "default", *["proposal"] * 3]
+    assert [t.origin for t in trials] == ["probe", "default", "longer", *["proposal"] * 2]
     assert (record.trials, record.failed, record.comparable) == (5, 0, 5)
     assert trials[0].recipe == default("feature-extraction", measurements())
     assert trials[1].recipe.strategy == "partial-freeze"
     assert trials[1].recipe.numbers.learning_rate == 5e-4
-    assert all(t.hyperparameters for t in trials[2:])
+    assert trials[2].recipe == planning.longer(trials[1].recipe)
+    assert all(t.hyperparameters for t in trials[3:])
     assert record.stopped == "the number of trials was reached"
     assert bench.worker.deadlines == [None] * 5
     assert {s["deadline"] for s in bench.worker.specs} == {None}
@@ -326,11 +327,48 @@ def test_few_trials_count_the_fixed_ones(bench: Bench, count: int) -> None:
 
 
 def test_race_runs_the_runner_up_third(bench: Bench) -> None:
+    bench.go(trials=5, decision=decision(race=0.3))
+    trials = bench.ledger.trials()
+    assert [t.origin for t in trials] == ["probe", "default", "runner-up", "longer", "proposal"]
+    assert trials[2].recipe.strategy == "full-fine-tune"
+    assert trials[4].recipe.strategy == "partial-freeze"
+
+
+@pytest.mark.parametrize("better", ["partial-freeze", "full-fine-tune"])
+def test_the_better_of_default_and_runner_up_is_trained_for_longer(
+    bench: Bench, better: str
+) -> None:
+    bench.worker.right = lambda recipe: 200 + 10 * (recipe.strategy == better)
     bench.go(trials=4, decision=decision(race=0.3))
     trials = bench.ledger.trials()
-    assert [t.origin for t in trials] == ["probe", "default", "runner-up", "proposal"]
-    assert trials[2].recipe.strategy == "full-fine-tune"
-    assert trials[3].recipe.strategy == "partial-freeze"
+    (plain,) = [t.recipe for t in trials[1:3] if t.recipe.strategy == better]
+    assert trials[3].recipe == planning.longer(plain)
+    assert trials[3].recipe.numbers.epochs == 3 * plain.numbers.epochs
+    own_views = plain.numbers.views == plain.numbers.epochs
+    assert trials[3].recipe.numbers.views == plain.numbers.views * (3 if own_views else 1)
+    before = len(bench.worker.specs)
+    bench.go(trials=4, decision=decision(race=0.3))
+    assert len(bench.worker.specs) == before
+
+
+def test_a_longer_training_that_was_passed_over_stays_so(bench: Bench) -> None:
+    bench.worker.cost = 30.0
+    slow = {"measurements": measurements(speed=replace(SPEED, train=0.1))}
+    bench.go(seconds=200.0, **slow)
+    origins = [t.origin for t in bench.ledger.trials()]
+    assert "longer" not in origins
+    assert "proposal" in origins
+    count = len(origins)
+    bench.clock.now = 0.0
+    bench.go(seconds=9000.0, trials=count, **slow)
+    assert [t.origin for t in bench.ledger.trials()] == origins
+
+
+def test_heads_alone_are_not_trained_for_longer(bench: Bench) -> None:
+    bench.go(trials=4, decision=decision(strategy="feature-extraction", boundary=6))
+    trials = bench.ledger.trials()
+    assert [t.number for t in trials] == [0, 1, 2, 3]
+    assert [t.origin for t in trials] == ["probe", "default", "proposal", "proposal"]
 
 
 def test_a_default_that_is_the_probe_is_not_run_twice(bench: Bench) -> None:
@@ -368,7 +406,7 @@ def another(bench: Bench, name: str) -> Bench:
 
 
 def test_same_proposals_with_and_without_a_budget(bench: Bench) -> None:
-    bench.go(trials=9)
+    bench.go(trials=10)
     timed = another(bench, "timed")
     timed.worker.cost = 11.0
     timed.go(seconds=1000.0)
@@ -384,12 +422,12 @@ def drawn(bench: Bench) -> list[dict[str, Any]]:
 
 def test_with_a_budget_scores_do_not_steer(bench: Bench) -> None:
     bench.worker.cost = 5.0
-    bench.go(seconds=400.0, trials=14)
+    bench.go(seconds=400.0, trials=15)
     timed = another(bench, "timed")
     timed.worker.cost = 6.0
     timed.worker.right = lambda recipe: 40 + digest(recipe) % 100
     timed.worker.fail = {4: errors.ResourceError("no")}
-    timed.go(seconds=400.0, trials=14)
+    timed.go(seconds=400.0, trials=15)
     assert len(proposals(bench)) == 12
     assert len(drawn(bench)) == 9
     assert drawn(timed)[:9] == drawn(bench)
@@ -421,7 +459,7 @@ def strip(trial: Trial) -> Any:
 
 def test_another_searchs_ledger_is_refused(bench: Bench) -> None:
     bench.go(trials=4)
-    with pytest.raises(errors.RunFolderError, match="Trial 2"):
+    with pytest.raises(errors.RunFolderError, match="Trial 3"):
         bench.go(trials=4, seed=8)
     with pytest.raises(errors.RunFolderError, match="Trial 1"):
         bench.go(trials=4, decision=decision(boundary=2))
@@ -444,16 +482,16 @@ def test_seed_zero_works_and_neighbours_share_nothing(bench: Bench) -> None:
     drawn = []
     for seed in (0, 1, 2, 5):
         one = another(bench, f"seed-{seed}")
-        one.go(trials=8, seed=seed)
+        one.go(trials=9, seed=seed)
         rates = {p["learning_rate"] for p in proposals(one)}
         seeds = {s["seed"] for s in one.worker.specs}
         assert 0 not in seeds
         assert len(rates) == 6
-        assert len(seeds) == 8
+        assert len(seeds) == 9
         drawn.append(rates | seeds)
     assert all(not a & b for i, a in enumerate(drawn) for b in drawn[:i])
     again = another(bench, "again")
-    again.go(trials=8, seed=0)
+    again.go(trials=9, seed=0)
     assert {p["learning_rate"] for p in proposals(again)} <= drawn[0]
 
 
@@ -517,8 +555,8 @@ def test_a_trial_is_given_up_where_it_twice_got_no_further(
 
 
 def test_a_failed_trial_does_not_keep_the_best_from_going_on(bench: Bench) -> None:
-    bench.worker.fail = {3: errors.ResourceError("no"), 12: errors.ResourceError("no")}
-    bench.go(trials=15)
+    bench.worker.fail = {4: errors.ResourceError("no"), 13: errors.ResourceError("no")}
+    bench.go(trials=16)
     found = [rung(p) for p in proposals(bench)]
     expected = [(1, 0)] * 9 + [(3, 1)] * 3 + [(9, 3)]
     assert [(one.parts, one.before) for one in found if one] == expected
@@ -544,7 +582,7 @@ def test_weights_that_are_said_to_be_kept_are_there(tmp_path: Path) -> None:
 
 
 def test_the_best_third_of_a_rung_goes_on_from_its_weights(bench: Bench) -> None:
-    bench.go(trials=15)
+    bench.go(trials=16)
     trials = [t for t in bench.ledger.trials() if t.origin == "proposal"]
     found = [rung(t.hyperparameters) for t in trials]
     assert [(one.parts, one.before) for one in found if one] == [(1, 0)] * 9 + [(3, 1)] * 3 + [

@@ -47,7 +47,7 @@ def allowance(setting: Setting, state: State, one: planning.Step) -> float | Non
     ledger = setting.ledger
     if setting.budget.seconds is None or ledger.replay(one.number) is not None:
         return math.inf
-    if one.origin == "runner-up" and _begun(ledger, one.number + 1):
+    if one.origin in ("runner-up", "longer") and _begun(ledger, one.number + 1):
         return None  # an earlier sitting passed it over
     left = setting.seconds_left()
     if left is None:

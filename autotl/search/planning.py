@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autotl.records import Recipe, Speed, Trial
 
 LEAST_SHARE = 0.5
-"""A proposal or the runner-up is not begun with less than this share of its estimated seconds;
-the chosen strategy's own default needs one epoch."""
+"""A proposal, the runner-up or a longer training is not begun with less than this share of its
+estimated seconds; the chosen strategy's own default needs one epoch."""
 MINIMUM = 3.0
 """Seconds below which nothing is worth beginning."""
 HEAD_SECONDS = 2e-5
@@ -21,6 +21,8 @@ until the first trial has corrected the estimate."""
 RATIO = (0.2, 5.0)
 """Bounds of the correction that earlier trials make to an estimate."""
 LARGEST_RESERVE = 1 / 3
+LONGER = 3
+"""Times the epochs of a default recipe that its longer training has (`benchmarks/spending.py`)."""
 PROVEN = 1000
 """Validation rows on which an exported model is compared with the trained one, at most."""
 
@@ -98,6 +100,13 @@ def fixed_trials(
             for number, (origin, recipe, share) in enumerate(kept, 1)
         ),
     )
+
+
+def longer(recipe: Recipe) -> Recipe:
+    """The recipe with `LONGER` times its epochs, each with a view of its own where they had one."""
+    numbers = recipe.numbers
+    views = numbers.views if numbers.views < numbers.epochs else LONGER * numbers.views
+    return replace(recipe, numbers=replace(numbers, epochs=LONGER * numbers.epochs, views=views))
 
 
 def estimate(recipe: Recipe, speed: Speed, rows: Rows, *, stored: bool = False) -> Estimate:

@@ -47,7 +47,7 @@ def run_proposals(setting: Setting, state: State, number: int) -> str:
         imbalance=setting.measurements.size.imbalance,
     )
     while not enough(setting, state):
-        settled = "" if setting.ledger.replay(number) else _settled(setting, state, base)
+        settled = "" if setting.ledger.replay(number) else settled_by(setting, state, base)
         if settled:
             return settled
         together, stop = _together(setting, state, dimensions, base, number)
@@ -111,7 +111,7 @@ def _continued(recipe: Recipe, values: dict[str, Any], state: State) -> tuple[Re
     return replace(recipe, numbers=replace(recipe.numbers, epochs=epochs)), parent
 
 
-def _settled(setting: Setting, state: State, base: Recipe) -> str:
+def settled_by(setting: Setting, state: State, base: Recipe) -> str:
     """Why more trials would be pointless although time is left; never where trials are counted."""
     if setting.budget.trials is not None:
         return ""

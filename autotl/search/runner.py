@@ -21,7 +21,7 @@ from autotl.records import (
 )
 from autotl.search import planning, selection
 from autotl.search.course import State, allowance, enough, hopeless, take
-from autotl.search.proposing import base_of, run_proposals
+from autotl.search.proposing import base_of, run_proposals, settled_by
 from autotl.search.trainers import Caller, Local, Progress, Trainer
 from autotl.search.trials import Setting, logits_of
 from autotl.train import default
@@ -92,7 +92,12 @@ def search(
 def _searched(setting: Setting) -> SearchRecord:
     begun, state = setting.clock(), State()
     fixed = _fixed(setting)
-    stopped = _run_fixed(setting, state, fixed) or run_proposals(setting, state, len(fixed))
+    stopped = _run_fixed(setting, state, fixed)
+    longer = None if stopped else _longer(setting, state, len(fixed))
+    if longer is not None:
+        stopped = _run_longer(setting, state, longer)
+    first = len(fixed) + (longer is not None)
+    stopped = stopped or run_proposals(setting, state, first)
     return _record(setting, state, stopped, setting.clock() - begun)
 
 
@@ -134,6 +139,30 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
         else:
             take(setting, state, [(one, {}, given)])
     return ""
+
+
+def _longer(setting: Setting, state: State, number: int) -> planning.Step | None:
+    """The longer training of the better of the fixed trials that train stages, if there is one.
+
+    That is where a budget helps most: what is proposed beside a default recipe rarely wins.
+    """
+    stages = [t for t in state.trials if not selection.head_only(t.recipe)]
+    order = selection.ranked(stages, setting.metric, len(setting.labels))
+    if not order:
+        return None
+    return planning.Step(number=number, origin="longer", recipe=planning.longer(order[0].recipe))
+
+
+def _run_longer(setting: Setting, state: State, one: planning.Step) -> str:
+    """Run it, or pass it over where time is short; says why the search must stop, or ""."""
+    if enough(setting, state):
+        return "trials"
+    replayed = setting.ledger.replay(one.number)
+    settled = "" if replayed else settled_by(setting, state, one.recipe)
+    given = None if settled else allowance(setting, state, one)
+    if given is not None:
+        take(setting, state, [(one, {}, given)])
+    return settled
 
 
 # ---- the outcome ----
