@@ -22,14 +22,18 @@ from autotl.sitting import Silent
 ROOT = Path(__file__).parents[1]
 
 
-def _autotl(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def _autotl(
+    *arguments: str, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "autotl", *arguments],
         capture_output=True,
         cwd=cwd,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        | environment,
     )
 
 
@@ -252,6 +256,22 @@ def test_arrays_are_fitted_interrupted_and_resumed(
     fitted = autotl.resume(run, data=(images, labels))
     assert fitted.report["data"]["classes"] == ["left", "right"]
     assert [each.label for each in fitted.predict(images[:2])] == list(labels[:2])
+
+
+@pytest.mark.slow
+def test_data_beyond_the_stores_cap_gives_the_same_run(
+    finished: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    run, store = tmp_path / "b", str(tmp_path / "store")
+    given = {"AUTOTL_CACHE": store, "AUTOTL_CACHE_GB": "0.0005"}
+    done = _autotl("fit", "digits", "--out", str(run), "--trials", "2", "--seed", "5", **given)
+    assert done.returncode == 0, done.stderr
+    assert "decoded anew for every pass" in done.stderr
+    stored = {file.name: np.load(file, mmap_mode="r") for file in Path(store).rglob("*.npy")}
+    assert stored
+    assert all(array.dtype != np.uint8 for array in stored.values())
+    one, other = (np.load(folder / "test_predictions.npy") for folder in (finished[0], run))
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 @pytest.mark.slow
