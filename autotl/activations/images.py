@@ -29,8 +29,12 @@ from autotl.rows import Server, Source
 Progress = Callable[[str, int, int], None] | None
 VERSION = 1
 """Raised whenever decoding or resizing gives other pixels than before."""
+TYPES: dict[str, Any] = {"labels": np.int32, "decode": np.float64}
+"""Of the parts that are not pixels."""
 TIMED = 16
 """Rows on which decoding is timed."""
+SMALL = 64
+"""Side to which they are resized then: what that takes depends more on the image itself."""
 
 _log = logging.getLogger("autotl")
 
@@ -77,14 +81,15 @@ def store_pixels(
     shapes = {"pixels": (len(rows), size, size, 3), "margin": (len(train), margin, margin, 3)}
     keys = {part: store.key_of(key, part) for part in (*shapes, "labels", "decode")}
     paths = {part: store.find(folder, name) for part, name in keys.items()}
-    missing = [part for part, path in paths.items() if path is None]
-    left = {part: shape for part, shape in shapes.items() if part in missing}
-    stored = not left or store.fits(folder, sum(map(math.prod, left.values())))
-    if left and stored:
-        _keep(images, labels, left, keys, folder, progress, size)
-    elif missing:
-        _keep(images, labels, {}, keys, folder, progress, size)
-    paths = {part: store.find(folder, name) for part, name in keys.items()}
+    parts = {**shapes, "labels": (len(rows),), "decode": (1,)}
+    missing = {part: shape for part, shape in parts.items() if paths[part] is None}
+    size_left = sum(math.prod(shape) for part, shape in missing.items() if part in shapes)
+    stored = not size_left or store.fits(folder, size_left)
+    if not stored:
+        missing = {part: shape for part, shape in missing.items() if part not in shapes}
+    if missing:
+        _keep(images, labels, missing, keys, folder, progress)
+        paths = {part: store.find(folder, name) for part, name in keys.items()}
     if not stored:
         paths |= _served(images, shapes)
     return StoredPixels(
@@ -109,18 +114,20 @@ def _keep(
     keys: Mapping[str, str],
     folder: Path,
     progress: Progress,
-    size: int,
 ) -> None:
-    """Store the labels, the pixels of these shapes, and the seconds that decoding a row took."""
-    parts = {**shapes, "labels": (len(labels),), "decode": (1,)}
-    types = [np.uint8] * len(shapes) + [np.int32, np.float64]
-    names = [keys[part] for part in parts]
-    with store.arrays(folder, names, list(parts.values()), types) as arrays:
-        arrays[-2][:] = labels
+    """Store parts of these shapes: pixels, labels, the seconds that decoding a row takes."""
+    types = [TYPES.get(part, np.uint8) for part in shapes]
+    names = [keys[part] for part in shapes]
+    with store.arrays(folder, names, list(shapes.values()), types) as made:
+        arrays = dict(zip(shapes, made, strict=True))
+        if "labels" in arrays:
+            arrays["labels"][:] = labels
+        pictures = [array for part, array in arrays.items() if part not in TYPES]
         begun = time.perf_counter()
-        failed = _fill(images, arrays[:-2], progress) if shapes else {}
-        seconds = time.perf_counter() - begun
-        arrays[-1][:] = seconds / len(labels) if shapes else _seconds(images, size)
+        failed = _fill(images, pictures, progress) if pictures else {}
+        seconds = (time.perf_counter() - begun) / len(labels)
+        if "decode" in arrays:
+            arrays["decode"][:] = seconds if pictures else _seconds(images)
         if failed:
             raise images.changed(failed)
 
@@ -259,13 +266,13 @@ def _served(images: _Images, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
     return {name: server.path(name) for name in shapes}
 
 
-def _seconds(images: _Images, size: int) -> float:
-    """Seconds that a row takes to decode and resize, timed on a few, with every core at it."""
+def _seconds(images: _Images) -> float:
+    """Seconds that decoding a row takes, timed on a few, with every core at it."""
     count = len(images.rows)
     chosen = range(0, count, max(1, count // TIMED))[:TIMED]
     begun = time.perf_counter()
     with pixels.pillow_warnings_ignored(), ThreadPoolExecutor(_cores()) as threads:
-        list(threads.map(partial(images.resized, size=size), chosen))
+        list(threads.map(partial(images.resized, size=SMALL), chosen))
     return (time.perf_counter() - begun) / len(chosen)
 
 
