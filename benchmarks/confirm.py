@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from coefficients import KEY, OUT, rows
+from kept import keep, read
 from machine import statement
 from numpy.typing import NDArray
 
@@ -49,15 +50,10 @@ def main() -> None:
     print(statement())
     if not options.table:
         run(options.data)
-    found = [row for row in _finished() if row["code"] == trainer_digest()]
+    found = [row for row in read(ROWS) if row["code"] == trainer_digest()]
     print(table(found))
     if options.data is not None:
         OUT.write_text(json.dumps(to_json(_confirmed(found)), indent=1) + "\n", encoding="utf-8")
-
-
-def _finished() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
 
 
 def run(data: Path) -> None:
@@ -67,7 +63,7 @@ def run(data: Path) -> None:
     with Bench() as bench:
         for row in rows():
             cell = {key: row[key] for key in KEY} | {"code": trainer_digest()}
-            done = any({key: one[key] for key in cell} == cell for one in _finished())
+            done = any({key: one[key] for key in cell} == cell for one in read(ROWS))
             if done or row["limit"] != EXAMPLES:
                 continue
             begun = time.monotonic()
@@ -76,8 +72,7 @@ def run(data: Path) -> None:
             again = bench.again(data / row["data"], row, names, None)
             found = {name: {"then": row["strategies"][name], "now": again[name]} for name in names}
             line = cell | {"rows": row["code"], "machine": statement(), "strategies": found}
-            with ROWS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            keep(ROWS, line)
             print(f"{row['data']}, {row['backbone']}: {time.monotonic() - begun:.0f} s", flush=True)
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import statistics
 import tempfile
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from fashion import npz
+from kept import keep, read
 from machine import statement
 from numpy.typing import NDArray
 
@@ -67,7 +67,7 @@ def main() -> None:
         return
     if not chosen.table:
         run(chosen.data, chosen.fashion, chosen.sets)
-    print(table(_rows()))
+    print(table(read(ROWS)))
 
 
 def _options() -> argparse.Namespace:
@@ -82,11 +82,6 @@ def _options() -> argparse.Namespace:
     if not printed and (options.data is None or options.fashion is None):
         parser.error("name DATA and --fashion FOLDER, or --table, or --speed")
     return options
-
-
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
 
 
 # ---- rows ----
@@ -107,14 +102,13 @@ def run(data: Path, fashion: Path, sets: list[str]) -> None:
                 "weights": located.weights_sha256 or "random",
                 "parameters": located.backbone.parameters,
             }
-            if any({key: row[key] for key in cell} == cell for row in _rows()):
+            if any({key: row[key] for key in cell} == cell for row in read(ROWS)):
                 continue
             begun = time.monotonic()
             path = npz(fashion, folder) if data_set == "fashion-mnist" else data / data_set
             stages = scored(path, located, worker, folder)
             row = cell | {"machine": statement(), "stages": stages}
-            with ROWS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
+            keep(ROWS, row)
             best = {n: round(chosen(stages, n)["test"], 3) for n in EXAMPLES}
             print(f"{data_set} {source} {best} {time.monotonic() - begun:.0f} s", flush=True)
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from kept import keep, read
 from machine import statement
 
 ROWS = Path(__file__).with_suffix(".jsonl")
@@ -63,18 +64,12 @@ def main() -> None:
     print(statement())
     for cell in [] if options.table else _missing(options):
         row = cell | {"machine": statement()} | _measured(options.data / options.set, cell)
-        with ROWS.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-    print(table(_rows()))
-
-
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
+        keep(ROWS, row)
+    print(table(read(ROWS)))
 
 
 def _missing(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    done = [{key: row[key] for key in KEY} for row in _rows()]
+    done = [{key: row[key] for key in KEY} for row in read(ROWS)]
     about = {"set": options.set, "backbone": options.backbone, "size": options.size}
     for number in range(options.rounds):
         for count in options.counts:

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kept import keep, read
 from machine import statement
 
 ROWS = Path(__file__).with_suffix(".jsonl")
@@ -44,24 +45,18 @@ def main() -> None:
     print(statement())
     if not options.table:
         _run(options)
-    print(table(_rows()))
-
-
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
+    print(table(read(ROWS)))
 
 
 def _run(options: argparse.Namespace) -> None:
     about = {"set": options.set, "trials": options.trials, "core": options.core}
-    known = {row["share"]: row for row in _rows() if all(row[k] == about[k] for k in about)}
+    known = {row["share"]: row for row in read(ROWS) if all(row[k] == about[k] for k in about)}
     for share in (None, *SHARES):
         if share not in known:
             after = None if share is None else share * known[None]["seconds"]
             known[share] = about | {"share": share} | _one(options, after)
             known[share]["machine"] = statement()
-            with ROWS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(known[share]) + "\n")
+            keep(ROWS, known[share])
 
 
 def _one(options: argparse.Namespace, after: float | None) -> dict[str, Any]:

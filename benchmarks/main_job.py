@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kept import keep, read
 from machine import commit, statement
 
 ROWS = Path(__file__).with_suffix(".jsonl")
@@ -34,7 +35,7 @@ def main() -> None:
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             for name in options.sets:
                 _once(options, name, seed)
-    print(table(_rows()))
+    print(table(read(ROWS)))
 
 
 def _options() -> argparse.Namespace:
@@ -54,7 +55,7 @@ def _options() -> argparse.Namespace:
 
 def _once(options: argparse.Namespace, name: str, seed: int) -> None:
     cell = {"set": name, "backbone": options.backbone, "budget": options.budget, "seed": seed}
-    if any({key: row[key] for key in cell} == cell and not row["exit"] for row in _rows()):
+    if any({key: row[key] for key in cell} == cell and not row["exit"] for row in read(ROWS)):
         return
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -72,8 +73,7 @@ def _once(options: argparse.Namespace, name: str, seed: int) -> None:
             row["record"] = _recorded(out / "journal.jsonl", "measure")
         else:
             row["error"] = done.stderr.strip().splitlines()[-20:]
-    with ROWS.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(row) + "\n")
+    keep(ROWS, row)
     told = row["accuracy"]["value"] if done.returncode == 0 else f"exit {done.returncode}"
     print(f"{name} seed {seed}: {told} in {row['wall']:.0f} s", flush=True)
 
@@ -100,11 +100,6 @@ def _figures(report: dict[str, Any]) -> dict[str, Any]:
         "parity": report["export"]["parity"],
         "seconds": report["seconds"],
     }
-
-
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import keep, read
 
 BEGUN = time.time()
 ROWS = Path(__file__).with_suffix(".jsonl")
@@ -52,7 +53,7 @@ def main() -> None:
         print(statement())
         for name in options.sets:
             _compared(options, name, statement())
-    print(table(_rows()))
+    print(table(read(ROWS)))
 
 
 def _options() -> argparse.Namespace:
@@ -69,24 +70,18 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
 def _compared(options: argparse.Namespace, name: str, machine: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for side, budgets in BUDGETS.items():
             for budget in budgets:
                 cell = {"side": side, "set": name, "budget": budget, "core": options.core}
-                if any({key: row[key] for key in KEY} == cell for row in _rows()):
+                if any({key: row[key] for key in KEY} == cell for row in read(ROWS)):
                     continue
                 if not (folder / "images").is_dir():
                     _chosen(options.data / name, folder / "images")
                 row = cell | {"machine": machine} | _ran(options, cell, folder)
-                with ROWS.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row) + "\n")
+                keep(ROWS, row)
 
 
 def _chosen(data: Path, out: Path) -> None:
@@ -107,7 +102,7 @@ def _ran(options: argparse.Namespace, cell: dict[str, Any], folder: Path) -> dic
     pinned = [] if options.core is None else ["taskset", "-c", str(options.core)]
     if cell["side"] == "autotl":
         return _autotl(pinned, cell, folder)
-    size = next(r["size"] for r in _rows() if r["side"] == "autotl" and r["set"] == cell["set"])
+    size = next(r["size"] for r in read(ROWS) if r["side"] == "autotl" and r["set"] == cell["set"])
     python = sys.executable if cell["side"] == "keras-tuner" else str(options.autokeras)
     out = folder / "out.json"
     about = [cell["side"], str(folder / "images"), str(size), str(cell["budget"]), str(out)]

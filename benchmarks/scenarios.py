@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from cells import Bench
 from coefficients import done
 from fashion import npz
+from kept import keep, read
 from machine import statement
 
 from autotl.decide import decide
@@ -45,7 +45,7 @@ def main() -> None:
         if chosen.data is None or chosen.fashion is None:
             parser().error("name DATA and --fashion FOLDER, or --table")
         run(chosen.data, chosen.fashion, chosen.most)
-    print(table(rows()))
+    print(table(read(ROWS)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,12 +58,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def rows() -> list[dict[str, Any]]:
-    """The finished cells."""
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
 def run(data: Path, fashion: Path, most: float | None) -> None:
     """Add the missing cells to the rows."""
     with Bench() as bench:
@@ -71,14 +65,13 @@ def run(data: Path, fashion: Path, most: float | None) -> None:
         for examples, (data_set, path) in itertools.product(EXAMPLES, paths.items()):
             cell = {"data": data_set, "backbone": BACKBONE, "input_size": SIZE, "limit": examples}
             cell |= {"code": trainer_digest(), "most": most}
-            if done(cell, rows()):
+            if done(cell, read(ROWS)):
                 continue
             begun = time.monotonic()
             found = bench.cell(path, cell, most, TEST)
             about = {"machine": statement(), "seconds": time.monotonic() - begun}
             row = {**cell, **found, **about}
-            with ROWS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
+            keep(ROWS, row)
             print(f"{data_set}, {examples}: {row['seconds']:.0f} s", flush=True)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import keep, read
 from machine import statement
 from main_job import SETS
 from numpy.typing import NDArray
@@ -46,16 +47,10 @@ def main() -> None:
     for name in [] if options.table else options.sets:
         cell = {"set": name, "backbone": options.backbone, "budget": options.budget}
         cell["seed"] = options.seed
-        if not any({key: row[key] for key in KEY} == cell for row in _rows()):
+        if not any({key: row[key] for key in KEY} == cell for row in read(ROWS)):
             row = cell | {"machine": statement()} | _compared(options.data / name, cell)
-            with ROWS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
-    print(table(_rows()))
-
-
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
+            keep(ROWS, row)
+    print(table(read(ROWS)))
 
 
 def _compared(data: Path, cell: dict[str, Any]) -> dict[str, Any]:

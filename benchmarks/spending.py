@@ -14,7 +14,6 @@ A finished part is a line in `spending.jsonl`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import time
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from cells import SEED, Bench, recipe_of
+from kept import keep, read
 from machine import statement
 from numpy.typing import NDArray
 
@@ -57,20 +57,14 @@ def main() -> None:
             cell = {"set": name, "backbone": options.backbone, "limit": options.limit}
             cell["size"] = size
             for row in _made(options.data / name, cell, ways):
-                with ROWS.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row | {"machine": statement()}) + "\n")
-    print(table(_rows()))
-
-
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
+                keep(ROWS, row | {"machine": statement()})
+    print(table(read(ROWS)))
 
 
 def _made(data: Path, cell: dict[str, Any], ways: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     trained = [cell | {"way": way, "seed": seed} for way in ways for seed in range(COUNT[way])]
     wanted = trained + ([cell | {"way": "soup", "seed": 0}] if "one" in ways else [])
-    done = [{key: row[key] for key in KEY} for row in _rows()]
+    done = [{key: row[key] for key in KEY} for row in read(ROWS)]
     if all(one in done for one in wanted):
         return
     with Bench() as bench:

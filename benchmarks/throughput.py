@@ -17,7 +17,6 @@ forward pass; decoding apart) and what lies above it (a training step): what sto
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import keep, read
 from machine import statement
 
 from autotl.decide.coefficients import trainer_digest
@@ -55,7 +55,7 @@ def main() -> None:
             # in a process of its own: neither pays for what the other left in memory
             again = [sys.executable, __file__, *sys.argv[1:], "--side", side]
             subprocess.run(again, check=True)
-    print(table(_rows()))
+    print(table(read(ROWS)))
 
 
 def _options() -> argparse.Namespace:
@@ -78,19 +78,13 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _rows() -> list[dict[str, Any]]:
-    lines = ROWS.read_text("utf-8").splitlines() if ROWS.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
 def _write(row: dict[str, Any]) -> None:
-    with ROWS.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(row) + "\n")
+    keep(ROWS, row)
 
 
 def _side(options: argparse.Namespace) -> None:
     about = {key: getattr(options, key) for key in KEY}
-    if any({key: row[key] for key in KEY} == about for row in _rows()):
+    if any({key: row[key] for key in KEY} == about for row in read(ROWS)):
         return
     sides = {"autotl": _autotl, "stock": _stock, "arithmetic": _arithmetic}
     found = sides[options.side](options)

@@ -407,7 +407,8 @@ def test_another_decoder_has_another_key(folder: Path, monkeypatch: pytest.Monke
     assert stored(folder)[1].key != first.key
 
 
-def test_unreadable_rows_are_set_aside(folder: Path) -> None:
+def some_rows(folder: Path) -> tuple[Any, Any]:
+    """Rows 1, 2 and 5 of six, of which 2 cannot be read: the data, and what is stored."""
     import tiny_backbone as tiny
 
     data, hashes = tiny.dataset(6)
@@ -418,7 +419,11 @@ def test_unreadable_rows_are_set_aside(folder: Path) -> None:
         return data.read(row)
 
     bad = dataclasses.replace(data, read=read)
-    found = activations.store_rows(bad, (1, 2, 5), hashes, tiny.located(), folder)
+    return data, activations.store_rows(bad, (1, 2, 5), hashes, tiny.located(), folder)
+
+
+def test_unreadable_rows_are_set_aside(folder: Path) -> None:
+    _, found = some_rows(folder)
     assert found.rows == (1, 5)
     assert [(one.id, one.reason) for one in found.set_aside] == [("2.png", "cut short")]
     assert np.load(found.path).shape == (2, 16, 16, 3)
@@ -427,19 +432,9 @@ def test_unreadable_rows_are_set_aside(folder: Path) -> None:
 def test_rows_beyond_the_cap_are_served_without_the_unreadable(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tiny_backbone as tiny
-
     monkeypatch.setenv("AUTOTL_CACHE_GB", "0.000001")
-    data, hashes = tiny.dataset(6)
-
-    def read(row: int) -> Any:
-        if row == 2:
-            raise UnreadableError("cut short")
-        return data.read(row)
-
-    bad = dataclasses.replace(data, read=read)
     with store.holding():
-        found = activations.store_rows(bad, (1, 2, 5), hashes, tiny.located(), folder)
+        data, found = some_rows(folder)
         assert (found.rows, len(found.set_aside), found.path.suffix) == ((1, 5), 1, ".rows")
         whole = pixels.resize(pixels.decode(data.read(5)), 16)
         assert np.array_equal(opened(found.path)[1], whole)

@@ -123,7 +123,25 @@ def test_closing_ends_what_is_open_and_waits_for_nobody() -> None:
 def test_closing_does_not_hang_where_the_socket_has_gone() -> None:
     made = Server({"all": Source(shape=ARRAY.shape, read=lambda row: ARRAY[row])})
     shutil.rmtree(made.path("all").parent)
-    made.close()
+    closing = threading.Thread(target=made.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert not made._waiting.is_alive()
+
+
+def test_a_reader_that_is_killed_leaves_the_server_for_the_next(server: Server) -> None:
+    code = (
+        "import sys; from autotl.rows import opened; rows = opened(sys.argv[1]);"
+        "print(rows[8].sum(), flush=True)\nwhile True: rows[8:]"
+    )
+    command = [sys.executable, "-c", code, str(server.path("all"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert int(reader.stdout.readline()) == int(ARRAY[8].sum())
+        reader.kill()
+    assert reader.returncode == -9
+    np.testing.assert_array_equal(opened(server.path("all"))[8:], ARRAY[8:])
 
 
 def test_a_long_name_of_the_temporary_folder_is_gone_round(
