@@ -105,10 +105,10 @@ class Cluster:
         paths += [str(Path(entry).with_suffix(".json")) for entry in found["entries"]]
         if not found["stored"] and recipe["boundary"] < max(recipe["taps"]):
             paths += [pixels["pixels"], pixels["margin"]]
-        paths += [p for p in (spec["located"]["weights"], spec["probe"], spec["parent"]) if p]
+        paths += [spec["located"]["weights"], spec["probe"], spec["parent"]]
         spec["stored"] = found["stored"]
         try:
-            spec["files"] = {path: self._handed(path) for path in sorted(set(paths))}
+            spec["files"] = {path: self._handed(path) for path in sorted(set(filter(None, paths)))}
         except OSError as error:  # Ray's full object store is one too
             raise WorkerError(
                 f"A trial's inputs could not be sent to the cluster: {error}"

@@ -10,6 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,8 +85,16 @@ def evaluate(
         if not stored.rows:
             raise DataError("There is no test example to evaluate on.")
         path = run_folder / PREDICTIONS
-        probabilities = _predict(worker, final, stored.path, path, progress)
-        probe = _probed(worker, search, located, pixels.classes, stored.path, run_folder, progress)
+        rows = {
+            "pixels": str(stored.path),
+            "key": stored.key,
+            "folder": str(folder),
+            "located": to_json(located),
+            "passed": pixels.train + pixels.validation,
+        }
+        predict = partial(_predict, worker, rows, progress)
+        probabilities = predict(search.best, final, path)
+        probe = _probed(worker, search, located, pixels.classes, run_folder, predict)
     truth = np.asarray(dataset.labels, np.int64)
     return figures(
         probabilities,
@@ -136,13 +145,17 @@ def _write_model(
 
 
 def _predict(
-    worker: Caller, model: Path, pixels: Path, out: Path, progress: Progress | None
+    worker: Caller,
+    rows: dict[str, Any],
+    progress: Progress | None,
+    trial: Trial,
+    model: Path,
+    out: Path,
 ) -> Floats:
-    worker.call(
-        "autotl.model:predict_pixels",
-        {"model": str(model), "pixels": str(pixels), "out": str(out)},
-        progress=progress,
-    )
+    """What the trial's `model` says of the rows; see `autotl.train.final.predict`."""
+    files = {"model": str(model), "out": str(out)}
+    about = {"recipe": to_json(trial.recipe), "seed": trial.seed}
+    worker.call("autotl.train.final:predict", rows | files | about, progress=progress)
     probabilities: Floats = np.load(out, allow_pickle=False)
     return probabilities
 
@@ -152,9 +165,8 @@ def _probed(
     search: SearchRecord,
     located: LocatedBackbone,
     classes: int,
-    pixels: Path,
     run_folder: Path,
-    progress: Progress | None,
+    predict: Callable[[Trial, Path, Path], Floats],
 ) -> Floats | None:
     """The linear probe's probabilities; None where its trial failed or it is the best one."""
     if search.probe.result is None or search.best.number == 0:
@@ -162,7 +174,7 @@ def _probed(
     with tempfile.TemporaryDirectory(dir=run_folder, prefix=".probe-") as name:
         model, out = Path(name) / "probe.keras", Path(name) / "probe.npy"
         _write_model(worker, search.probe, located, classes, 1.0, model, run_folder)
-        return _predict(worker, model, pixels, out, progress)
+        return predict(search.probe, model, out)
 
 
 # ---- calibration ----

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Literal
@@ -58,11 +58,33 @@ def decode(content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises `UnreadableError` for what is empty, truncated, of no known format, or of more than
     `MAX_PIXELS` pixels.
     """
+    return np.asarray(_decoded(content))
+
+
+def judged(content: bytes | NDArray[np.uint8]) -> int:
+    """What `shorter_side` gives, of an image that `decode` can read.
+
+    Raises `UnreadableError` exactly where `decode` does. A JPEG is read to its end, but at an
+    eighth of its size: what is torn shows as well, and most of the arithmetic is spared.
+    """
     if isinstance(content, np.ndarray):
-        return _rgb(_from_array(content))
+        return min(_decoded(content).size)
     with _opened(content) as image:
+        side = min(image.size)
+        image.draft(None, (1, 1))
         image.load()
-        return _rgb(_upright(image))
+        _rgb(_upright(image))
+        return side
+
+
+def resized(
+    content: bytes | NDArray[np.uint8],
+    sizes: Sequence[int],
+    policy: Literal["squash", "crop"] = "squash",
+) -> list[NDArray[np.uint8]]:
+    """`resize(decode(content), size, policy)` for each of the sizes, with one decoding."""
+    image = _decoded(content)
+    return [_fitted(image, size, policy) for size in sizes]
 
 
 def shorter_side(content: bytes | NDArray[np.uint8]) -> int:
@@ -85,13 +107,9 @@ def resize(
     shorter side to `size` and the longer to floor(longer * size / shorter + 1/2), then cuts
     `size` pixels out of it from floor((that - size) / 2) on.
     """
-    height, width = image.shape[:2]
-    if policy == "squash":
-        return _resized(image, size, size)
-    shorter = min(height, width)
-    tall, wide = ((2 * side * size + shorter) // (2 * shorter) for side in (height, width))
-    top, left = (tall - size) // 2, (wide - size) // 2
-    return _resized(image, tall, wide)[top : top + size, left : left + size]
+    if image.shape[:2] == (size, size):
+        return image
+    return _fitted(Image.fromarray(image), size, policy)
 
 
 def content_hash(content: Any) -> str:
@@ -141,11 +159,28 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         raise UnreadableError(f"The image cannot be decoded: {error}.") from error
 
 
-def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    if image.shape[:2] == (height, width):
-        return image
+def _decoded(content: bytes | NDArray[np.uint8]) -> Image.Image:
+    """Upright, of mode RGB, and loaded."""
+    if isinstance(content, np.ndarray):
+        return _rgb(_from_array(content))
+    with _opened(content) as image:
+        image.load()
+        return _rgb(_upright(image))
+
+
+def _fitted(image: Image.Image, size: int, policy: Literal["squash", "crop"]) -> NDArray[np.uint8]:
+    if policy == "squash":
+        return _resized(image, size, size)
+    width, height = image.size
+    shorter = min(height, width)
+    tall, wide = ((2 * side * size + shorter) // (2 * shorter) for side in (height, width))
+    top, left = (tall - size) // 2, (wide - size) // 2
+    return _resized(image, tall, wide)[top : top + size, left : left + size]
+
+
+def _resized(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
     # across, then down: left to itself Pillow picks the order by the shape, and clips in between
-    across = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BICUBIC)
+    across = image.resize((width, image.height), Image.Resampling.BICUBIC)
     return np.asarray(across.resize((width, height), Image.Resampling.BICUBIC))
 
 
@@ -180,14 +215,14 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = _eight_bits(image)
     if image.has_transparency_data:
         above = image.convert("RGBA")
         white = Image.new("RGBA", above.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, above)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

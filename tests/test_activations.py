@@ -278,6 +278,41 @@ def test_pixels_are_stored_in_two_sizes(folder: Path) -> None:
     assert np.load(found.labels).tolist() == list(data.labels)
 
 
+def test_the_margin_is_stored_once_it_is_wanted(folder: Path) -> None:
+    import tiny_backbone as tiny
+
+    data, hashes = tiny.dataset(12)
+    given = (data, hashes, (tuple(range(9)), (9, 10, 11)), tiny.located())
+    bare = activations.store_pixels(*given, folder=folder, crops=False)
+    assert bare.margin == ""
+    assert len(list(folder.glob("*.npy"))) == 3  # pixels, labels, seconds of decoding
+    whole = activations.store_pixels(*given, folder=folder)
+    assert dataclasses.replace(whole, margin="") == bare
+    assert np.load(whole.margin).shape == (9, 18, 18, 3)
+    assert activations.store_pixels(*given, folder=folder, crops=False) == whole
+
+
+def test_pixels_and_margin_are_stored_both_or_not_at_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tiny_backbone as tiny
+
+    # pixels of 9,216 bytes would have room, with 8,748 of the margin they have not
+    monkeypatch.setenv("AUTOTL_CACHE_GB", "0.000012")
+    data, hashes = tiny.dataset(12)
+    with store.holding():
+        found = activations.store_pixels(
+            data,
+            hashes,
+            (tuple(range(9)), (9, 10, 11)),
+            tiny.located(),
+            folder=folder,
+            crops=False,
+        )
+        assert not found.stored
+        assert opened(found.margin).shape == (9, 18, 18, 3)
+
+
 def test_a_second_call_decodes_nothing(folder: Path) -> None:
     _, first = stored(folder)
 

@@ -192,7 +192,7 @@ class FakeWorker:
         if function == "autotl.model:save_final":
             Path(spec["out"]).write_text(spec["recipe"]["strategy"])
             return {"sha256": "0", "size": 1}
-        assert function == "autotl.model:predict_pixels"
+        assert function == "autotl.train.final:predict"
         pixels = np.load(spec["pixels"])
         told = pixels[:, 0, 0, 0] // 100
         if Path(spec["model"]).read_text() == "feature-extraction":

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from autotl.errors import UnreadableError
-from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored, resize, shorter_side
+from autotl.pixels import (
+    IMAGE_SUFFIXES,
+    decode,
+    judged,
+    pillow_warnings_ignored,
+    resize,
+    resized,
+    shorter_side,
+)
 from tests.images import encoded, pattern
 
 PICTURE = pattern(1, 0, size=(12, 8))
@@ -219,3 +229,69 @@ def test_the_shorter_side_of_pixels_is_that_of_their_shape() -> None:
 def test_what_is_no_image_has_no_side(content: bytes) -> None:
     with pytest.raises(UnreadableError):
         shorter_side(content)
+
+
+# ---- judging ----
+
+
+def large(image_format: str, mode: str = "RGB", **options: object) -> bytes:
+    image = Image.fromarray(pattern(3, 1, size=(90, 70))).convert(mode)
+    return file_of(image, image_format, **options)
+
+
+WHOLE = {
+    "baseline": large("JPEG", quality=80),
+    "progressive": large("JPEG", progressive=True),
+    "cmyk": large("JPEG", "CMYK"),
+    "grey": large("JPEG", "L"),
+    "restarts": large("JPEG", restart_marker_rows=1),
+    "png": large("PNG"),
+    "alpha": large("PNG", "RGBA"),
+    "gif": large("GIF", "P"),
+    "webp": large("WEBP", lossless=True),
+    "tiff": large("TIFF"),
+}
+
+
+def outcome(function: Callable[[bytes], object], content: bytes) -> str:
+    with pillow_warnings_ignored():
+        try:
+            function(content)
+        except UnreadableError as error:
+            return error.message
+    return "readable"
+
+
+@pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE)
+def test_judging_gives_the_shorter_side(content: bytes) -> None:
+    assert judged(content) == shorter_side(content) == min(decode(content).shape[:2]) == 70
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+def test_what_is_judged_readable_is_what_can_be_decoded(name: str, data: st.DataObject) -> None:
+    content = bytearray(WHOLE[name])
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    torn = bytes(content[: data.draw(st.integers(0, len(content)))])
+    for one in (bytes(content), torn):
+        assert outcome(judged, one) == outcome(decode, one)
+
+
+def test_pixels_are_judged_as_they_are_decoded() -> None:
+    assert judged(PICTURE) == 8
+    with pytest.raises(UnreadableError, match="not uint8"):
+        judged(PICTURE.astype(np.float32))
+
+
+# ---- several sizes of one decoding ----
+
+
+@pytest.mark.parametrize("policy", ["squash", "crop"])
+@pytest.mark.parametrize("name", ["baseline", "cmyk", "alpha"])
+def test_sizes_of_one_decoding_are_those_of_the_decoded_image(name: str, policy: Any) -> None:
+    sizes = (16, 70, 90, 18)
+    found = resized(WHOLE[name], sizes, policy)
+    for image, size in zip(found, sizes, strict=True):
+        assert np.array_equal(image, resize(decode(WHOLE[name]), size, policy))
+    assert np.array_equal(resized(PICTURE, [5])[0], resize(PICTURE, 5))

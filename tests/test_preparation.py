@@ -70,6 +70,26 @@ def test_weights_that_moved_are_found_by_their_content_and_never_downloaded(
     assert asked == [{"median_side": 9, "download": False}]
 
 
+@pytest.mark.parametrize(
+    ("trials", "margin", "stored"),
+    [(1, "", False), (2, "", True), (None, "", True), (2, "m", False)],
+)
+def test_the_margin_is_stored_where_views_may_be_cut(
+    trials: int | None, margin: str, stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(preparation, "store_pixels", lambda *_, **options: asked.append(options))
+    at: Any = SimpleNamespace(
+        asked=SimpleNamespace(budget=SimpleNamespace(trials=trials)),
+        listener=SimpleNamespace(progress=None),
+    )
+    data: Any = SimpleNamespace(dataset=None, hashes=None, train=(), validation=())
+    pixels: Any = SimpleNamespace(margin=margin)
+    found = preparation.with_margin(at, data, data, data, pixels, Path("store"))
+    assert [one["crops"] for one in asked] == [True] * stored
+    assert (found is pixels) is not stored
+
+
 @pytest.mark.parametrize("kind", ["others", "none"])
 def test_weights_that_are_gone_are_said_to_be(
     kind: str, located: LocatedBackbone, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -44,11 +44,13 @@ class StoredRows:
     """Rows of a dataset, uint8 (len(rows), size, size, 3), in the order of `rows`: what
     `autotl.rows.opened` opens at `path`.
 
-    `rows` are those asked for without the unreadable ones, which are in `set_aside`.
+    `rows` are those asked for without the unreadable ones, which are in `set_aside`. `key` is a
+    digest of their content and size.
     """
 
     path: Path
     rows: tuple[int, ...]
+    key: str
     set_aside: tuple[SetAside, ...] = ()
 
 
@@ -59,15 +61,18 @@ def store_pixels(
     located: LocatedBackbone,
     *,
     folder: Path,
+    crops: bool = True,
     progress: Progress = None,
 ) -> StoredPixels:
-    """Decode training and validation rows, each once, and store them in two sizes.
+    """Decode training and validation rows, and store them in two sizes.
 
-    `hashes` are SHA-256 (hex) of the content of each example; equal content, rows, labels and
-    sizes find the entries of an earlier call and decode nothing. Where they do not fit the store,
-    a server of this process decodes them whenever they are read, until the `holding` block around
-    this ends; that is logged. Raises `DataError` where an example can no longer be read,
-    `ResourceError` where the disk is full or `folder` cannot be written.
+    The larger one, with a margin, is of the training rows, and left out (its path is then "")
+    unless `crops` says that augmented views are to be cut from it. `hashes` are SHA-256 (hex) of
+    the content of each example; equal content, rows, labels and sizes find the entries of an
+    earlier call and decode nothing. Where they do not fit the store, a server of this process
+    decodes them whenever they are read, until the `holding` block around this ends; that is logged.
+    Raises `DataError` where an example can no longer be read, `ResourceError` where the disk is
+    full or `folder` cannot be written.
     """
     train, validation = split_rows
     rows = [*train, *validation]
@@ -83,10 +88,11 @@ def store_pixels(
     paths = {part: store.find(folder, name) for part, name in keys.items()}
     parts = {**shapes, "labels": (len(rows),), "decode": (1,)}
     missing = {part: shape for part, shape in parts.items() if paths[part] is None}
+    # room for the margin is asked for at once, so that all is stored or nothing
     size_left = sum(math.prod(shape) for part, shape in missing.items() if part in shapes)
     stored = not size_left or store.fits(folder, size_left)
-    if not stored:
-        missing = {part: shape for part, shape in missing.items() if part not in shapes}
+    unwanted = () if crops and stored else ("margin",) if stored else tuple(shapes)
+    missing = {part: shape for part, shape in missing.items() if part not in unwanted}
     if missing:
         _keep(images, labels, missing, keys, folder, progress)
         paths = {part: store.find(folder, name) for part, name in keys.items()}
@@ -94,7 +100,7 @@ def store_pixels(
         paths |= _served(images, shapes)
     return StoredPixels(
         pixels=str(paths["pixels"]),
-        margin=str(paths["margin"]),
+        margin=str(paths["margin"] or ""),
         labels=str(paths["labels"]),
         train=len(train),
         validation=len(validation),
@@ -151,7 +157,7 @@ def store_rows(
     key = store.key_of("rows", *_decoder(), content, size, resize)
     path = store.find(folder, key)
     if path is not None:
-        return StoredRows(path=path, rows=tuple(rows))
+        return StoredRows(path=path, rows=tuple(rows), key=key)
     images = _Images(dataset=dataset, rows=rows, hashes=content, policy=resize)
     shape = (len(rows), size, size, 3)
     stored = store.fits(folder, math.prod(shape))
@@ -172,9 +178,9 @@ def store_rows(
             raise
         again = store_rows(dataset, kept, hashes, located, folder, progress)
         aside = tuple(SetAside(id=dataset.ids[rows[p]], reason=failed[p]) for p in sorted(failed))
-        return StoredRows(path=again.path, rows=again.rows, set_aside=aside + again.set_aside)
+        return replace(again, set_aside=aside + again.set_aside)
     path = folder / f"{key}.npy" if stored else _served(images, {"rows": shape})["rows"]
-    return StoredRows(path=path, rows=tuple(rows))
+    return StoredRows(path=path, rows=tuple(rows), key=key)
 
 
 def _decoder() -> tuple[int, str]:
@@ -191,20 +197,22 @@ class _Images:
     hashes: Sequence[str]
     policy: Literal["squash", "crop"]
 
-    def decoded(self, position: int) -> NDArray[np.uint8]:
-        """Raises `UnreadableError` or OSError, also where the content is another by now."""
+    def sized(self, position: int, sizes: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """uint8 (size, size, 3) for each size.
+
+        Raises `UnreadableError` or OSError, also where the content is another by now.
+        """
         content = self.dataset.read(self.rows[position])
         if pixels.content_hash(content) != self.hashes[position]:
             raise UnreadableError("Its content is not what was loaded.")
-        return pixels.decode(content)
+        return pixels.resized(content, sizes, self.policy)
 
     def resized(self, position: int, size: int) -> NDArray[np.uint8]:
-        """uint8 (size, size, 3); raises `DataError` where `decoded` raises."""
+        """uint8 (size, size, 3); raises `DataError` where `sized` raises."""
         try:
-            image = self.decoded(position)
+            return self.sized(position, [size])[0]
         except (UnreadableError, OSError) as error:
             raise self.changed({position: str(error)}) from error
-        return pixels.resize(image, size, self.policy)
 
     def changed(self, failed: dict[int, str]) -> DataError:
         """What to say of rows that cannot be read any more (position → why)."""
@@ -221,13 +229,13 @@ def _fill(images: _Images, arrays: Sequence[NDArray[Any]], progress: Progress) -
     count = len(images.rows)
 
     def one(position: int) -> str | None:
+        wanted = [array for array in arrays if position < len(array)]
         try:
-            image = images.decoded(position)
+            found = images.sized(position, [array.shape[1] for array in wanted])
         except (UnreadableError, OSError) as error:
             return str(error)
-        for array in arrays:
-            if position < len(array):
-                array[position] = pixels.resize(image, array.shape[1], images.policy)
+        for array, image in zip(wanted, found, strict=True):
+            array[position] = image
         return None
 
     failed: dict[int, str] = {}

@@ -35,7 +35,8 @@ them, and would pass the sample anew."""
 RANDOM_SAMPLE = 1000
 """Most rows passed through the network with random weights."""
 SIMILAR_SAMPLE = 256
-"""Most rows mirrored, and compared with the source domain."""
+"""Most rows mirrored, and compared with the source domain; half as many where that decides no
+strategy."""
 LOST = 1 / 3
 """Orientation matters where mirroring loses more than this share of what the probe has over
 chance."""
@@ -93,15 +94,17 @@ def measure(
     One pass of the pretrained backbone and one of the same network with random weights give the
     averaged outputs of every stage; the pretrained one stays in the store `folder`. `given` says
     that the strategy is not to be chosen: where there are pretrained weights, random ones are then
-    left out. `trained` says that trials will follow: all rows then pass the pretrained backbone, up
-    to `WHOLE` of training, as the first trial will want them. Everything but `speed` and `seconds`
-    is a function of the data, the seed and `given`. Raises `ResourceError` where the networks take
-    longer than `deadline` seconds, and what the worker raises.
+    left out, and half as many rows are compared with the source domain. `trained` says that trials
+    will follow: all rows then pass the pretrained backbone, up to `WHOLE` of training, as the first
+    trial will want them. Everything but `speed` and `seconds` is a function of the data, the seed
+    and `given`. Raises `ResourceError` where the networks take longer than `deadline` seconds, and
+    what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
     most = 0 if given and located.weights is not None else RANDOM_SAMPLE
-    spec = _spec(pixels, located, labels, folder, seed, most)
+    similar = SIMILAR_SAMPLE // 2 if given else SIMILAR_SAMPLE
+    spec = _spec(pixels, located, labels, folder, seed, most, similar)
     spec["whole"] = len(labels) <= (WHOLE if trained else SAMPLE)
     answer = _asked(worker, spec, deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
@@ -160,9 +163,10 @@ def _spec(
     folder: Path,
     seed: int,
     most: int,
+    similar: int,
 ) -> dict[str, Any]:
     """What the worker is asked (see `sample.run`): stratified rows, the later lists within
-    `rows`, of which `most` pass the random network.
+    `rows`, of which `most` pass the random network and `similar` are mirrored and compared.
     """
     drawn = size.draw(labels, SAMPLE, seed=seed)
     some = drawn[size.interleaved(labels[drawn], seed=seed)]
@@ -171,7 +175,7 @@ def _spec(
         "located": to_json(located),
         "rows": drawn.tolist(),
         "random_rows": np.sort(some[:most]).tolist(),
-        "similar_rows": np.sort(some[:SIMILAR_SAMPLE]).tolist(),
+        "similar_rows": np.sort(some[:similar]).tolist(),
         "folder": str(folder),
         "seed": seed,
     }

@@ -72,7 +72,8 @@ def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         return [str(path) for path in paths]
 
     similar = spec["similar_rows"]
-    batch = model.prepare(np.asarray(images[spec["rows"][:BATCH]]), located.preprocessing)
+    timed = spec["rows"][: speed.batch(located.input_size)]
+    batch = model.prepare(np.asarray(images[timed]), located.preprocessing)
     return {
         "pretrained": passed(spec["rows"], "sample") if known else [],
         "random": passed(spec["random_rows"], "random", trained=False)

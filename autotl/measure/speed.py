@@ -19,9 +19,16 @@ from autotl.records import LocatedBackbone, Numbers, Recipe, Speed
 if TYPE_CHECKING:
     import keras
 
-BATCH = 32
+BATCH, LARGE = 32, 16
+"""Images of a batch, and of one of `LARGE_SIDE` pixels or more, which take long enough each."""
+LARGE_SIDE = 128
 REPEATS = 2
 CUTS = 4
+
+
+def batch(side: int) -> int:
+    """Images to time with, of that many pixels a side."""
+    return LARGE if side >= LARGE_SIDE else BATCH
 
 
 def measure(
@@ -29,9 +36,9 @@ def measure(
 ) -> Speed:
     """Time a forward pass part by part, then building and running one training step (k = 0).
 
-    `images` are prepared, float32 (batch, size, size, 3). A step above boundary k is taken to
-    last as long, in proportion, as the forward pass above k: backward passes cost about twice
-    their forward ones at every depth. Leaves the weights of `net` as they were.
+    `images` are prepared, float32 (batch, size, size, 3), as many as `batch` says. A step above
+    boundary k is taken to last as long, in proportion, as the forward pass above k: backward passes
+    cost about twice their forward ones at every depth. Leaves the weights of `net` as they were.
     """
     stages = located.backbone.stages
     above = _share_above(net, stages, images)

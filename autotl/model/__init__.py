@@ -19,6 +19,7 @@ from autotl.model.assembly import (
     HIDDEN,
     LOGITS,
     STANDARDISE,
+    after_pooling,
     check,
     full,
     head_alone,
@@ -42,6 +43,7 @@ from autotl.model.weights import (
     read_standard,
     save_final,
     save_trained,
+    write_probabilities,
 )
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "HIDDEN",
     "LOGITS",
     "STANDARDISE",
+    "after_pooling",
     "below",
     "build",
     "check",
@@ -69,4 +72,5 @@ __all__ = [
     "set_flags",
     "stage_shapes",
     "trainable",
+    "write_probabilities",
 ]

@@ -151,6 +151,18 @@ def full(
     return keras.Model(pixels, probabilities, name="autotl")
 
 
+def after_pooling(whole: keras.Model) -> keras.Model:
+    """The upper part of what `full` gave: the taps' averaged outputs side by side, float32 (batch,
+    features) → probabilities.
+    """
+    import keras
+
+    head = whole.get_layer(HEAD)
+    features = keras.Input(head.input_shape[1:], name="features", dtype="float32")
+    logits = whole.get_layer("temperature")(head(features))
+    return keras.Model(features, whole.get_layer("probabilities")(logits), name="after_pooling")
+
+
 def _factors(preprocessing: Preprocessing) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(a, b) of pixel * a + b, each (3,), in the backbone's channel order."""
     deviation = np.asarray(preprocessing.deviation, np.float64)
@@ -174,6 +186,8 @@ def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[
         pixels = pixels[..., ::-1]
     scale, offset = _factors(preprocessing)
     prepared = pixels.astype(np.float32)
-    prepared *= scale
-    prepared += offset
+    # one number for all channels is several times faster than three
+    alike = len(set(scale)) == len(set(offset)) == 1
+    prepared *= scale[0] if alike else scale
+    prepared += offset[0] if alike else offset
     return prepared

@@ -132,10 +132,15 @@ def predict_pixels(
         rows.append(np.asarray(net.predict_on_batch(whole), np.float32)[: len(batch)])
         progress("predict", min(start + BATCH, len(pixels)), len(pixels))
     probabilities = np.concatenate(rows or [np.zeros((0, net.output_shape[-1]), np.float32)])
+    return write_probabilities(probabilities, Path(spec["out"]))
+
+
+def write_probabilities(probabilities: NDArray[np.float32], out: Path) -> dict[str, Any]:
+    """Write (n, classes) to a `.npy` file; returns examples and classes."""
 
     def write(part: Path) -> None:
         with part.open("wb") as stream:
             np.save(stream, probabilities, allow_pickle=False)
 
-    write_atomically(Path(spec["out"]), write)
+    write_atomically(out, write)
     return {"examples": len(probabilities), "classes": int(probabilities.shape[1])}

@@ -83,11 +83,11 @@ class Split:
 class StoredPixels:
     """Training and validation rows as uint8 pixels, which `autotl.rows.opened` opens.
 
-    `pixels` is (train + validation, size, size, 3), the training rows first, resized straight
-    from the decoded image: what measurement, validation and the exported graph see. `margin` is
-    (train, margin_size, margin_size, 3) with margin_size = size * 8 // 7, from which augmented
-    views are cut. `labels` is int32 (train + validation,). `key` is a digest of content, rows
-    and sizes: equal keys mean equal arrays.
+    `pixels` is (train + validation, size, size, 3), the training rows first, resized straight from
+    the decoded image: what measurement, validation and the exported graph see. `margin` is (train,
+    margin_size, margin_size, 3) with margin_size = size * 8 // 7, from which augmented views are
+    cut; "" where none is wanted yet. `labels` is int32 (train + validation,). `key` is a digest of
+    content, rows and sizes: equal keys mean equal arrays.
     """
 
     pixels: str

@@ -166,7 +166,8 @@ def _in_store(job: Job, net: Net) -> bool:
 
 def from_pixels(job: Job, then: Callable[[Floats], Floats]) -> Inputs:
     """Views drawn from the pixels as they are needed, prepared, and handed to `then`."""
-    pixels, margin = opened(job.pixels.pixels), opened(job.pixels.margin)
+    pixels = opened(job.pixels.pixels)
+    margin = opened(job.pixels.margin) if job.pixels.margin else pixels[:0]
     train, numbers = job.pixels.train, job.recipe.numbers
 
     def prepared(images: NDArray[np.uint8]) -> Floats:

@@ -1,0 +1,118 @@
+"""What a whole model says of stored pixels, by the shorter way and by the long one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotl import activations, model
+from autotl.errors import InternalError
+from autotl.records import Head, Numbers, Recipe, to_json
+from autotl.train import final
+from tests.trials import HERE, PROBE, Bench, bench, recipe
+
+
+# keras's own, when it saves
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(HERE)
+        yield bench(tmp_path_factory.mktemp("final"), 60, 30)
+
+
+def asked(toy: Bench, wanted: Recipe, folder: Path) -> dict[str, Any]:
+    """The spec of `final.predict` for a trial of the recipe, just trained."""
+    import tiny_backbone as tiny
+
+    found = toy.run(wanted, out=str(folder / "trial"), run_folder=str(folder))
+    saved = {
+        "located": to_json(toy.located),
+        "recipe": to_json(wanted),
+        "classes": 3,
+        "seed": 5,
+        "weights": str(folder / found.weights.path),
+        "temperature": 1.5,
+        "out": str(folder / "model.keras"),
+    }
+    model.save_final(saved, lambda *_: None)
+    data, hashes = tiny.dataset(100, 3)
+    rows = activations.store_rows(data, range(90, 100), hashes, toy.located, toy.folder / "store")
+    return {
+        "model": saved["out"],
+        "pixels": str(rows.path),
+        "key": rows.key,
+        "out": str(folder / "found.npy"),
+        "located": saved["located"],
+        "recipe": saved["recipe"],
+        "folder": str(toy.folder / "store"),
+        "seed": 5,
+        "passed": 10**9,
+    }
+
+
+def predicted(spec: dict[str, Any]) -> np.ndarray:
+    told: list[tuple[str, int, int]] = []
+    answer = final.predict(spec, lambda *one: told.append(one))
+    found: np.ndarray = np.load(spec["out"])
+    assert answer == {"examples": len(found), "classes": found.shape[1]}
+    assert told[-1] == ("predict", 10, 10)
+    return found
+
+
+HIDDEN = dataclasses.replace(
+    recipe("feature-extraction", taps=(2, 3)),
+    head=Head(hidden=8),
+    numbers=Numbers(epochs=2, batch=16),
+)
+
+
+@pytest.mark.parametrize("wanted", [PROBE, HIDDEN], ids=["probe", "hidden, two taps"])
+def test_a_head_alone_is_predicted_with_converted_features(
+    toy: Bench, wanted: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = asked(toy, wanted, tmp_path)
+    whole = predicted(spec | {"passed": 1})
+    rows: list[int] = []
+    predict_on_batch = "keras.Model.predict_on_batch"
+    own = __import__("keras").Model.predict_on_batch
+    monkeypatch.setattr(predict_on_batch, lambda net, x: rows.append(len(x)) or own(net, x))
+    short = predicted(spec)
+    assert rows == [final.COMPARED]
+    np.testing.assert_allclose(short, whole, atol=1e-5)
+    assert len(np.unique(short.argmax(axis=1))) > 1
+
+
+def test_features_that_disagree_are_an_error(
+    toy: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = asked(toy, PROBE, tmp_path)
+    own = activations.ensure
+
+    def off(**options: Any) -> Any:
+        paths = own(**options)
+        moved = [tmp_path / path.name for path in paths]
+        for path, other in zip(paths, moved, strict=True):
+            np.save(other, 1.5 * np.load(path) + 0.1)
+        return tuple(moved)
+
+    monkeypatch.setattr(activations, "ensure", off)
+    with pytest.raises(InternalError, match="other probabilities than the model"):
+        final.predict(spec, lambda *_: None)
+    assert not Path(spec["out"]).exists()
+
+
+@pytest.mark.parametrize("strategy", ["partial-freeze", "scratch"])
+def test_trained_stages_are_predicted_by_the_model_itself(
+    toy: Bench, strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe(strategy, numbers=Numbers(epochs=1, batch=16))
+    spec = asked(toy, wanted, tmp_path)
+    monkeypatch.setattr(activations, "ensure", None)
+    assert predicted(spec).shape == (10, 3)
