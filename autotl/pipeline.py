@@ -18,7 +18,7 @@ from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
 from autotl.plugins import Plugins, choose_backbone, discover
-from autotl.preparation import prepared, with_margin
+from autotl.preparation import prepared
 from autotl.records import (
     Decision,
     LocatedBackbone,
@@ -151,7 +151,6 @@ def _steps(
         limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
         wishes["test_rows"] = rows.record.test
-        pixels = with_margin(at, loaded, rows, located, pixels, cache)
         subject = (decision, measured, pixels, located)
         with _trainer(cluster, run, worker) as trainer:
             wishes |= {"trainer": trainer, "ledger": at.ledger}

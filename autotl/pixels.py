@@ -1,8 +1,8 @@
 """Bytes to upright RGB pixels to resized pixels: the one decoder and the one resizer.
 
-Training, the export gate and prediction all go through `decode` and `resize`, and so may
-plugins: whoever decodes in another way sees other numbers than the exported model. Here too: how
-the names of image files end, and how they are written. NumPy and Pillow only.
+Training, the export gate and prediction all go through `decode` and `resize` (`resized` is both),
+and so may plugins: whoever decodes in another way sees other numbers than the exported model. Here
+too: how the names of image files end, and how they are written. NumPy and Pillow only.
 """
 
 from __future__ import annotations
@@ -61,14 +61,23 @@ def decode(content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(_decoded(content))
 
 
-def judged(content: bytes | NDArray[np.uint8]) -> int:
+def readable_side(content: bytes | NDArray[np.uint8]) -> int:
     """What `shorter_side` gives, of an image that `decode` can read.
 
-    Raises `UnreadableError` exactly where `decode` does. A JPEG is read to its end, but at an
-    eighth of its size: what is torn shows as well, and most of the arithmetic is spared.
+    Raises `UnreadableError` exactly where `decode` does.
     """
     if isinstance(content, np.ndarray):
         return min(_decoded(content).size)
+    try:
+        return _read_small(content)
+    except UnreadableError:  # a lossless JPEG, say, cannot be read small
+        return min(_decoded(content).size)
+
+
+def _read_small(content: bytes) -> int:
+    """The shorter side of an image that was read to its end, a JPEG at an eighth of its size: what
+    is torn shows as well, and most of the arithmetic is spared.
+    """
     with _opened(content) as image:
         side = min(image.size)
         image.draft(None, (1, 1))

@@ -42,43 +42,22 @@ def prepared(
         verify=_same_weights,
     )
     located = _with_weights(at, located, wanted)
-    pixels = _pixels(at, loaded, rows, located, cache, crops=False)
-    at.require_seconds("anything was measured")
-    return loaded, rows, located, pixels
-
-
-def with_margin(
-    at: Sitting,
-    loaded: loading.Loaded,
-    rows: Split,
-    located: LocatedBackbone,
-    pixels: StoredPixels,
-    cache: Path,
-) -> StoredPixels:
-    """The pixels with what augmented views are cut from, unless only the probe is trained."""
-    if pixels.margin or at.asked.budget.trials == 1:
-        return pixels
-    return _pixels(at, loaded, rows, located, cache, crops=True)
-
-
-def _pixels(
-    at: Sitting,
-    loaded: loading.Loaded,
-    rows: Split,
-    located: LocatedBackbone,
-    cache: Path,
-    *,
-    crops: bool,
-) -> StoredPixels:
-    return store_pixels(
+    pixels = store_pixels(
         loaded.dataset,
         loaded.hashes,
         (rows.train, rows.validation),
         located,
         folder=cache,
-        crops=crops,
+        crops=_crops(at),
         progress=at.listener.progress,
     )
+    at.require_seconds("anything was measured")
+    return loaded, rows, located, pixels
+
+
+def _crops(at: Sitting) -> bool:
+    """Whether any augmented view may be cut: by no step but trials, and not by the first one."""
+    return at.run is not None and at.asked.budget.trials != 1
 
 
 def _loaded(at: Sitting, data: Any) -> loading.Loaded:

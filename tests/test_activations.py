@@ -278,39 +278,46 @@ def test_pixels_are_stored_in_two_sizes(folder: Path) -> None:
     assert np.load(found.labels).tolist() == list(data.labels)
 
 
+def wanting(folder: Path, crops: bool, read: Any = None) -> Any:
+    """What `store_pixels` gives of nine training rows and three of validation."""
+    import tiny_backbone as tiny
+
+    data, hashes = tiny.dataset(12)
+    data = dataclasses.replace(data, read=read or data.read)
+    rows = (tuple(range(9)), (9, 10, 11))
+    return activations.store_pixels(data, hashes, rows, tiny.located(), folder=folder, crops=crops)
+
+
 def test_the_margin_is_stored_once_it_is_wanted(folder: Path) -> None:
     import tiny_backbone as tiny
 
-    data, hashes = tiny.dataset(12)
-    given = (data, hashes, (tuple(range(9)), (9, 10, 11)), tiny.located())
-    bare = activations.store_pixels(*given, folder=folder, crops=False)
+    bare = wanting(folder, False)
     assert bare.margin == ""
     assert len(list(folder.glob("*.npy"))) == 3  # pixels, labels, seconds of decoding
-    whole = activations.store_pixels(*given, folder=folder)
+    seen: list[int] = []
+
+    def read(row: int) -> Any:
+        seen.append(row)
+        return tiny.dataset(12)[0].read(row)
+
+    whole = wanting(folder, True, read)
+    assert sorted(seen) == list(range(9))
     assert dataclasses.replace(whole, margin="") == bare
     assert np.load(whole.margin).shape == (9, 18, 18, 3)
-    assert activations.store_pixels(*given, folder=folder, crops=False) == whole
+    assert wanting(folder, False) == bare
 
 
-def test_pixels_and_margin_are_stored_both_or_not_at_all(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("crops", [False, True])
+def test_only_what_is_wanted_must_fit_the_store(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, crops: bool
 ) -> None:
-    import tiny_backbone as tiny
-
-    # pixels of 9,216 bytes would have room, with 8,748 of the margin they have not
+    # pixels of 9,216 bytes have room, with 8,748 of the margin they have not
     monkeypatch.setenv("AUTOTL_CACHE_GB", "0.000012")
-    data, hashes = tiny.dataset(12)
     with store.holding():
-        found = activations.store_pixels(
-            data,
-            hashes,
-            (tuple(range(9)), (9, 10, 11)),
-            tiny.located(),
-            folder=folder,
-            crops=False,
-        )
-        assert not found.stored
-        assert opened(found.margin).shape == (9, 18, 18, 3)
+        found = wanting(folder, crops)
+        assert found.stored is not crops
+        assert opened(found.pixels).shape == (12, 16, 16, 3)
+        assert (found.margin != "") is crops
 
 
 def test_a_second_call_decodes_nothing(folder: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotl import errors, evaluate
+from autotl.evaluate import figures as pure
 from autotl.files import file_ref
 from autotl.pixels import content_hash
 from autotl.records import (
@@ -43,7 +44,7 @@ def judged(probabilities: Any, labels: Any, **changes: Any) -> Evaluation:
         "predictions": FILE,
         "seed": 0,
     }
-    return evaluate.figures(np.asarray(probabilities), np.asarray(labels), **given_ | changes)
+    return pure.figures(np.asarray(probabilities), np.asarray(labels), **given_ | changes)
 
 
 def sure(told: list[int], classes: int = 3) -> Any:
@@ -119,9 +120,9 @@ def test_figures_agree_with_scikit_learn(seed: int, rows: int, classes: int) -> 
 
 def test_bootstrap_is_seeded_and_about_right() -> None:
     confusion = np.array([[80, 20], [30, 70]])
-    one, two = (evaluate.bootstrap(confusion, seed=0) for _ in range(2))
+    one, two = (pure.bootstrap(confusion, seed=0) for _ in range(2))
     assert one == two
-    assert evaluate.bootstrap(confusion, seed=1) != one
+    assert pure.bootstrap(confusion, seed=1) != one
     balanced = one[0]
     error = np.sqrt(0.8 * 0.2 / 100 + 0.7 * 0.3 / 100) / 2
     assert balanced.value == pytest.approx(0.75)
@@ -136,17 +137,17 @@ def test_temperature_finds_what_was_put_in() -> None:
     logits = draw.normal(size=(4000, 4)) * 2
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = np.array([draw.choice(4, p=p) for p in shares])
-    assert evaluate.fit_temperature(logits, labels) == pytest.approx(1.0, abs=0.08)
-    assert evaluate.fit_temperature(logits * 2, labels) == pytest.approx(2.0, abs=0.15)
-    assert evaluate.fit_temperature(logits * 100, labels) == pytest.approx(4.0, abs=0.01)
-    assert evaluate.fit_temperature(logits / 100, labels) == pytest.approx(0.25, abs=0.01)
+    assert pure.fit_temperature(logits, labels) == pytest.approx(1.0, abs=0.08)
+    assert pure.fit_temperature(logits * 2, labels) == pytest.approx(2.0, abs=0.15)
+    assert pure.fit_temperature(logits * 100, labels) == pytest.approx(4.0, abs=0.01)
+    assert pure.fit_temperature(logits / 100, labels) == pytest.approx(0.25, abs=0.01)
 
 
 def test_temperature_stays_one_with_few_rows() -> None:
     labels = np.arange(99) % 3
     logits = np.eye(3)[(labels + (np.arange(99) < 40)) % 3] * 9
-    assert evaluate.fit_temperature(logits, labels) == 1.0
-    assert evaluate.fit_temperature(np.tile(logits, (2, 1)), np.tile(labels, 2)) == pytest.approx(
+    assert pure.fit_temperature(logits, labels) == 1.0
+    assert pure.fit_temperature(np.tile(logits, (2, 1)), np.tile(labels, 2)) == pytest.approx(
         4.0, abs=0.01
     )
 
@@ -156,9 +157,9 @@ def test_temperature_stays_one_with_few_rows() -> None:
 def test_temperature_never_raises_the_validation_loss(seed: int, scale: float) -> None:
     draw = np.random.default_rng(seed)
     logits, labels = draw.normal(size=(150, 3)) / scale, draw.integers(0, 3, 150)
-    found = evaluate.fit_temperature(logits, labels)
+    found = pure.fit_temperature(logits, labels)
     assert 0.25 <= found <= 4.0
-    assert evaluate._loss(logits / found, labels) <= evaluate._loss(logits, labels) + 1e-12
+    assert pure._loss(logits / found, labels) <= pure._loss(logits, labels) + 1e-12
 
 
 @settings(deadline=None, max_examples=25)
@@ -166,16 +167,16 @@ def test_temperature_never_raises_the_validation_loss(seed: int, scale: float) -
 def test_temperature_is_taken_off_again(seed: int, temperature: float) -> None:
     logits = np.random.default_rng(seed).normal(size=(20, 4))
     softmax = lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)  # noqa: E731
-    before = evaluate.without_temperature(softmax(logits / temperature), temperature)
+    before = pure.without_temperature(softmax(logits / temperature), temperature)
     assert before == pytest.approx(softmax(logits), abs=1e-9)
 
 
 def test_calibration_error_known_answers() -> None:
     three_quarters = np.tile([[0.75, 0.25]], (240, 1))
     labels = (np.arange(240) % 4 == 0).astype(int)
-    assert evaluate.calibration_error(three_quarters, labels) == pytest.approx(0.0, abs=1e-9)
-    assert evaluate.calibration_error(three_quarters, np.zeros(240, int)) == pytest.approx(0.25)
-    assert evaluate.calibration_error(np.eye(2)[[0] * 30], np.ones(30, int)) == pytest.approx(1.0)
+    assert pure.calibration_error(three_quarters, labels) == pytest.approx(0.0, abs=1e-9)
+    assert pure.calibration_error(three_quarters, np.zeros(240, int)) == pytest.approx(0.25)
+    assert pure.calibration_error(np.eye(2)[[0] * 30], np.ones(30, int)) == pytest.approx(1.0)
 
 
 # ---- the step ----
@@ -192,7 +193,7 @@ class FakeWorker:
         if function == "autotl.model:save_final":
             Path(spec["out"]).write_text(spec["recipe"]["strategy"])
             return {"sha256": "0", "size": 1}
-        assert function == "autotl.train.final:predict"
+        assert function == "autotl.evaluate.whole:predict"
         pixels = np.load(spec["pixels"])
         told = pixels[:, 0, 0, 0] // 100
         if Path(spec["model"]).read_text() == "feature-extraction":
@@ -347,6 +348,16 @@ def test_the_final_model_and_the_probe_meet_the_same_test_rows(tmp_path: Path) -
     assert [spec["seed"] for spec in saved] == [41, 40]
     assert saved[0]["temperature"] == found.temperature
     assert saved[0]["weights"] == str(run_folder / "1.npz")
+    asked = [spec for name, spec in worker.calls if name.endswith("predict")]
+    assert [spec["recipe"]["strategy"] for spec in asked] == [
+        "partial-freeze",
+        "feature-extraction",
+    ]
+    assert [spec["seed"] for spec in asked] == [41, 40]
+    for spec in asked:
+        assert (spec["passed"], spec["folder"]) == (130, str(tmp_path / "cache"))
+        assert Path(spec["pixels"]).stem == spec["key"]
+        assert from_json(LocatedBackbone, spec["located"]) == located()
 
 
 def test_where_the_probe_is_best_it_is_predicted_once(tmp_path: Path) -> None:

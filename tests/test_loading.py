@@ -209,7 +209,7 @@ def test_a_later_start_decodes_nothing_and_gives_the_same(
     def refuse(content: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("autotl.loading.reading.judged", refuse)
+    monkeypatch.setattr("autotl.loading.reading.readable_side", refuse)
     second = load(str(tmp_path), LOADERS, known=first.record)
     assert second.record == first.record
     assert (second.hashes, second.dataset.ids) == (first.hashes, first.dataset.ids)

@@ -16,7 +16,7 @@ from autotl.activations import store
 from autotl.builtin import embedded
 from autotl.builtin.embedded_backbone import backbone
 from autotl.errors import DeadlineError, InternalError, ResourceError
-from autotl.measure import depth, measure, measuring, probes, sample, similarity, size
+from autotl.measure import depth, measure, measuring, probes, sample, similarity, size, speed
 from autotl.records import (
     LoadRecord,
     LocatedBackbone,
@@ -378,7 +378,7 @@ class Canned:
         known = spec["located"]["weights"] is not None
         passed = np.arange(len(labels)) if spec["whole"] else spec["rows"]
         kinds = {"pretrained": passed, "random": spec["random_rows"]}
-        kinds["mirrored"] = spec["similar_rows"]
+        kinds["mirrored"] = spec["mirrored_rows"]
         answer: dict[str, Any] = {}
         for kind, rows in kinds.items():
             answer[kind] = []
@@ -444,6 +444,20 @@ def test_a_given_strategy_is_measured_without_random_weights(tmp_path: Path) -> 
     assert [probe.pretrained for probe in found.probes] == [True] * 5
     bare = run(tmp_path, worker, located(weights=False), given=True, train=2400)
     assert [probe.examples for probe in bare.probes] == [1000] * 5
+
+
+def test_a_given_strategy_has_fewer_rows_compared_and_as_many_mirrored(tmp_path: Path) -> None:
+    worker = Canned(tmp_path, 5)
+    for given_ in (True, False):
+        run(tmp_path, worker, located(), given=given_, train=2400)
+    given_, chosen = worker.specs
+    assert (len(given_["similar_rows"]), len(given_["mirrored_rows"])) == (128, 256)
+    assert given_["mirrored_rows"] == chosen["mirrored_rows"] == chosen["similar_rows"]
+    assert set(given_["similar_rows"]) < set(given_["mirrored_rows"])
+
+
+def test_large_images_are_timed_in_smaller_batches() -> None:
+    assert [speed.batch(side) for side in (32, 127, 128, 224)] == [32, 32, 16, 16]
 
 
 def test_measure_without_weights(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable
 from io import BytesIO
@@ -15,8 +16,8 @@ from autotl.errors import UnreadableError
 from autotl.pixels import (
     IMAGE_SUFFIXES,
     decode,
-    judged,
     pillow_warnings_ignored,
+    readable_side,
     resize,
     resized,
     shorter_side,
@@ -264,7 +265,7 @@ def outcome(function: Callable[[bytes], object], content: bytes) -> str:
 
 @pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE)
 def test_judging_gives_the_shorter_side(content: bytes) -> None:
-    assert judged(content) == shorter_side(content) == min(decode(content).shape[:2]) == 70
+    assert readable_side(content) == shorter_side(content) == min(decode(content).shape[:2]) == 70
 
 
 @settings(max_examples=300, deadline=None)
@@ -275,13 +276,44 @@ def test_what_is_judged_readable_is_what_can_be_decoded(name: str, data: st.Data
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     torn = bytes(content[: data.draw(st.integers(0, len(content)))])
     for one in (bytes(content), torn):
-        assert outcome(judged, one) == outcome(decode, one)
+        assert outcome(readable_side, one) == outcome(decode, one)
 
 
 def test_pixels_are_judged_as_they_are_decoded() -> None:
-    assert judged(PICTURE) == 8
+    assert readable_side(PICTURE) == 8
     with pytest.raises(UnreadableError, match="not uint8"):
-        judged(PICTURE.astype(np.float32))
+        readable_side(PICTURE.astype(np.float32))
+
+
+def lossless_jpeg(grey: Any) -> bytes:
+    """A JPEG without loss (ITU-T T.81, process 14, SOF3) of uint8 (height, width), each value
+    predicted by the one to its left.
+    """
+    height, width = grey.shape
+    values = grey.astype(int)
+    before = np.concatenate([values[:, :1], values[:, :-1]], axis=1)
+    before[1:, 0], before[0, 0] = values[:-1, 0], 128
+    bits = ""
+    for apart in (values - before).ravel().tolist():
+        size = abs(apart).bit_length()
+        bits += format(size, "04b")
+        bits += format(apart if apart > 0 else apart + (1 << size) - 1, f"0{size}b") * (size > 0)
+    bits += "1" * (-len(bits) % 8)
+    data = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
+    segments = [
+        (0xC3, struct.pack(">BHHB", 8, height, width, 1) + bytes([1, 0x11, 0])),
+        (0xC4, bytes([0, 0, 0, 0, 9, *[0] * 12, *range(9)])),
+        (0xDA, bytes([1, 1, 0, 1, 0, 0])),
+    ]
+    headers = b"".join(struct.pack(">BBH", 255, m, len(c) + 2) + c for m, c in segments)
+    return b"\xff\xd8" + headers + data.replace(b"\xff", b"\xff\0") + b"\xff\xd9"
+
+
+def test_a_jpeg_that_cannot_be_read_small_is_readable() -> None:
+    grey = pattern(1, 0, size=(40, 32))[:, :, 0]
+    content = lossless_jpeg(grey)
+    assert np.array_equal(decode(content)[:, :, 0], grey)
+    assert readable_side(content) == 32
 
 
 # ---- several sizes of one decoding ----

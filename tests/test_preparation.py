@@ -71,23 +71,15 @@ def test_weights_that_moved_are_found_by_their_content_and_never_downloaded(
 
 
 @pytest.mark.parametrize(
-    ("trials", "margin", "stored"),
-    [(1, "", False), (2, "", True), (None, "", True), (2, "m", False)],
+    ("run", "trials", "crops"),
+    [(True, 1, False), (True, 2, True), (True, None, True), (False, None, False)],
 )
-def test_the_margin_is_stored_where_views_may_be_cut(
-    trials: int | None, margin: str, stored: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_margin_is_wanted_where_views_may_be_cut(
+    run: bool, trials: int | None, crops: bool
 ) -> None:
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(preparation, "store_pixels", lambda *_, **options: asked.append(options))
-    at: Any = SimpleNamespace(
-        asked=SimpleNamespace(budget=SimpleNamespace(trials=trials)),
-        listener=SimpleNamespace(progress=None),
-    )
-    data: Any = SimpleNamespace(dataset=None, hashes=None, train=(), validation=())
-    pixels: Any = SimpleNamespace(margin=margin)
-    found = preparation.with_margin(at, data, data, data, pixels, Path("store"))
-    assert [one["crops"] for one in asked] == [True] * stored
-    assert (found is pixels) is not stored
+    asked = SimpleNamespace(budget=SimpleNamespace(trials=trials))
+    at: Any = SimpleNamespace(run="run" if run else None, asked=asked)
+    assert preparation._crops(at) is crops
 
 
 @pytest.mark.parametrize("kind", ["others", "none"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autotl import files
 from autotl.activations import store
-from autotl.errors import ResourceError
+from autotl.errors import InternalError, ResourceError
 from autotl.records import (
     STRATEGIES,
     Head,
@@ -27,6 +27,7 @@ from autotl.records import (
     to_json,
 )
 from autotl.train import augment, default, inputs, schedule, scores
+from autotl.train.job import read as read_job
 from tests.trials import HERE, MARGIN, PROBE, SIZE, Bench, bench, recipe
 
 # ---- schedule ----
@@ -104,6 +105,19 @@ def test_equal_names_mean_equal_views() -> None:
     assert augment.name("flip", 1, 1) == augment.name("flip", 3, 2)
     assert augment.name("crop", 1, 1) != augment.name("crop", 1, 2)
     assert augment.name("crop", 1, 1) != augment.name("flip-crop", 1, 1)
+
+
+def test_a_cut_without_a_margin_is_an_error_and_a_flip_is_not(toy: Bench) -> None:
+    bare = to_json(dataclasses.replace(toy.pixels, margin=""))
+    for level, view in (("crop", 0), ("flip", 1), ("flip-crop", 0)):
+        one = recipe("full-fine-tune", numbers=Numbers(augment=level, epochs=4, views=4))
+        job = read_job(toy.spec(one, pixels=bare), lambda *_: None)
+        rows = np.arange(5)
+        found = inputs.from_pixels(job, lambda x: x).train(rows, view)
+        assert found.shape == (5, SIZE, SIZE, 3)
+        if level != "flip":
+            with pytest.raises(InternalError, match="stored without a margin"):
+                inputs.from_pixels(job, lambda x: x).train(rows, 1)
 
 
 # ---- scores ----

@@ -66,13 +66,13 @@ def store_pixels(
 ) -> StoredPixels:
     """Decode training and validation rows, and store them in two sizes.
 
-    The larger one, with a margin, is of the training rows, and left out (its path is then "")
-    unless `crops` says that augmented views are to be cut from it. `hashes` are SHA-256 (hex) of
-    the content of each example; equal content, rows, labels and sizes find the entries of an
-    earlier call and decode nothing. Where they do not fit the store, a server of this process
-    decodes them whenever they are read, until the `holding` block around this ends; that is logged.
-    Raises `DataError` where an example can no longer be read, `ResourceError` where the disk is
-    full or `folder` cannot be written.
+    The larger one, with a margin, is of the training rows; without `crops`, which says that
+    augmented views may be cut from it, it is left out. `hashes` are SHA-256 (hex) of the content
+    of each example; equal content, rows, labels and sizes find the entries of an earlier call, and
+    only missing ones are filled. Where they do not fit the store, a server of this process decodes
+    them whenever they are read, until the `holding` block around this ends; that is logged. Raises
+    `DataError` where an example can no longer be read, `ResourceError` where the disk is full or
+    `folder` cannot be written.
     """
     train, validation = split_rows
     rows = [*train, *validation]
@@ -83,16 +83,17 @@ def store_pixels(
     policy = located.preprocessing.resize
     key = store.key_of("pixels", *_decoder(), content, labels, len(train), size, margin, policy)
     images = _Images(dataset=dataset, rows=rows, hashes=content, policy=policy)
-    shapes = {"pixels": (len(rows), size, size, 3), "margin": (len(train), margin, margin, 3)}
+    shapes = {"pixels": (len(rows), size, size, 3)}
+    if crops:
+        shapes["margin"] = (len(train), margin, margin, 3)
     keys = {part: store.key_of(key, part) for part in (*shapes, "labels", "decode")}
     paths = {part: store.find(folder, name) for part, name in keys.items()}
     parts = {**shapes, "labels": (len(rows),), "decode": (1,)}
     missing = {part: shape for part, shape in parts.items() if paths[part] is None}
-    # room for the margin is asked for at once, so that all is stored or nothing
     size_left = sum(math.prod(shape) for part, shape in missing.items() if part in shapes)
     stored = not size_left or store.fits(folder, size_left)
-    unwanted = () if crops and stored else ("margin",) if stored else tuple(shapes)
-    missing = {part: shape for part, shape in missing.items() if part not in unwanted}
+    if not stored:
+        missing = {part: shape for part, shape in missing.items() if part not in shapes}
     if missing:
         _keep(images, labels, missing, keys, folder, progress)
         paths = {part: store.find(folder, name) for part, name in keys.items()}
@@ -100,7 +101,7 @@ def store_pixels(
         paths |= _served(images, shapes)
     return StoredPixels(
         pixels=str(paths["pixels"]),
-        margin=str(paths["margin"] or ""),
+        margin=str(paths.get("margin", "")),
         labels=str(paths["labels"]),
         train=len(train),
         validation=len(validation),
@@ -226,7 +227,7 @@ class _Images:
 
 def _fill(images: _Images, arrays: Sequence[NDArray[Any]], progress: Progress) -> dict[int, str]:
     """Fill the arrays (shorter ones with the first rows only); position → why it failed."""
-    count = len(images.rows)
+    count = max(map(len, arrays), default=len(images.rows))
 
     def one(position: int) -> str | None:
         wanted = [array for array in arrays if position < len(array)]

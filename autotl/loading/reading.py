@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from autotl.errors import UnreadableError
-from autotl.pixels import content_hash, judged, pillow_warnings_ignored, shorter_side
+from autotl.pixels import content_hash, pillow_warnings_ignored, readable_side, shorter_side
 from autotl.records import Dataset
 
 Progress = Callable[[str, int, int], None]
@@ -59,7 +59,7 @@ def _read(dataset: Dataset, row: int, decoding: bool) -> Reading:
     try:
         content = dataset.read(row)
         digest = content_hash(content)
-        side = judged(content) if decoding else shorter_side(content)
+        side = readable_side(content) if decoding else shorter_side(content)
     except UnreadableError as error:
         return Reading(hash=digest, side=0, fault=error.message)
     except OSError as error:

@@ -35,8 +35,8 @@ them, and would pass the sample anew."""
 RANDOM_SAMPLE = 1000
 """Most rows passed through the network with random weights."""
 SIMILAR_SAMPLE = 256
-"""Most rows mirrored, and compared with the source domain; half as many where that decides no
-strategy."""
+"""Most rows mirrored, and compared with the source domain; half as many are compared where that
+decides no strategy."""
 LOST = 1 / 3
 """Orientation matters where mirroring loses more than this share of what the probe has over
 chance."""
@@ -166,7 +166,7 @@ def _spec(
     similar: int,
 ) -> dict[str, Any]:
     """What the worker is asked (see `sample.run`): stratified rows, the later lists within
-    `rows`, of which `most` pass the random network and `similar` are mirrored and compared.
+    `rows`, of which `most` pass the random network and `similar` are compared.
     """
     drawn = size.draw(labels, SAMPLE, seed=seed)
     some = drawn[size.interleaved(labels[drawn], seed=seed)]
@@ -175,6 +175,7 @@ def _spec(
         "located": to_json(located),
         "rows": drawn.tolist(),
         "random_rows": np.sort(some[:most]).tolist(),
+        "mirrored_rows": np.sort(some[:SIMILAR_SAMPLE]).tolist(),
         "similar_rows": np.sort(some[:similar]).tolist(),
         "folder": str(folder),
         "seed": seed,
@@ -197,7 +198,7 @@ def _sample(
         random=_features(answer["random"]),
         mirrored=_features(answer["mirrored"]),
         random_rows=np.searchsorted(rows, spec["random_rows"]),
-        mirrored_rows=np.searchsorted(rows, spec["similar_rows"]),
+        mirrored_rows=np.searchsorted(rows, spec["mirrored_rows"]),
     )
 
 

@@ -30,8 +30,8 @@ def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
 
     `spec`: pixels, located (JSON of `StoredPixels`, `LocatedBackbone`), rows (training rows of
     the sample), whole (whether all rows pass the pretrained network instead, those of training
-    and then of validation, as the first trial will want them), random_rows (may be none) and
-    similar_rows (some of rows), folder (the store's), seed.
+    and then of validation, as the first trial will want them), random_rows (may be none),
+    mirrored_rows and similar_rows (some of rows), folder (the store's), seed.
     Returns `pretrained`, `random` and `mirrored` (paths of pooled outputs (rows, channels), one a
     stage; without weights the first is empty and the last random), `similarity`, `speed`,
     `parameters_above`.
@@ -79,7 +79,7 @@ def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         "random": passed(spec["random_rows"], "random", trained=False)
         if spec["random_rows"]
         else [],
-        "mirrored": passed(similar, "mirrored", mirror=True, trained=known),
+        "mirrored": passed(spec["mirrored_rows"], "mirrored", mirror=True, trained=known),
         "similarity": to_json(_similarity(net, located, images[similar], seed, progress)),
         "parameters_above": list(model.count_above(net, located.backbone.stages)),
         "speed": to_json(speed.measure(net, located, batch, pixels.classes, seed)),

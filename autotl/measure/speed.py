@@ -19,16 +19,16 @@ from autotl.records import LocatedBackbone, Numbers, Recipe, Speed
 if TYPE_CHECKING:
     import keras
 
-BATCH, LARGE = 32, 16
-"""Images of a batch, and of one of `LARGE_SIDE` pixels or more, which take long enough each."""
-LARGE_SIDE = 128
+BATCH = 32
+LARGE_SIDE, BATCH_OF_LARGE = 128, 16
+"""Pixels a side from which images take long enough each, and how many of them are a batch."""
 REPEATS = 2
 CUTS = 4
 
 
 def batch(side: int) -> int:
     """Images to time with, of that many pixels a side."""
-    return LARGE if side >= LARGE_SIDE else BATCH
+    return BATCH_OF_LARGE if side >= LARGE_SIDE else BATCH
 
 
 def measure(

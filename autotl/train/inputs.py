@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from autotl import activations, model
 from autotl.activations import passes, store
+from autotl.errors import InternalError
 from autotl.rows import opened
 from autotl.train import augment
 from autotl.train.job import Job, Progress
@@ -101,20 +102,11 @@ def ensure_view(job: Job, net: Net, wants: list[tuple[int, bool]], view: int) ->
 
 def view_paths(job: Job, net: Net, wants: list[tuple[int, bool]], view: int) -> tuple[Path, ...]:
     """Where the store has them, once they are there."""
-    level = job.recipe.numbers.augment
-    name = augment.name(level, view, job.view_seed)
-    whole = name == "whole"
-    # a node of a cluster has the entries, and not the pixels
-    pixels, margin = (
-        functools.cache(functools.partial(opened, path))
-        for path in (job.pixels.pixels, job.pixels.margin)
-    )
+    name = augment.name(job.recipe.numbers.augment, view, job.view_seed)
+    whole, views = name == "whole", _views(job)
 
     def read(start: int, stop: int) -> NDArray[np.uint8]:
-        rows = np.arange(start, stop)
-        if whole:
-            return np.asarray(pixels()[rows])
-        return augment.views(pixels(), margin(), rows, level=level, seed=job.view_seed, number=view)
+        return np.asarray(views(np.arange(start, stop), view))
 
     return activations.ensure(
         folder=job.folder,
@@ -166,22 +158,40 @@ def _in_store(job: Job, net: Net) -> bool:
 
 def from_pixels(job: Job, then: Callable[[Floats], Floats]) -> Inputs:
     """Views drawn from the pixels as they are needed, prepared, and handed to `then`."""
-    pixels = opened(job.pixels.pixels)
-    margin = opened(job.pixels.margin) if job.pixels.margin else pixels[:0]
-    train, numbers = job.pixels.train, job.recipe.numbers
+    pixels, views = opened(job.pixels.pixels), _views(job)
+    train = job.pixels.train
 
     def prepared(images: NDArray[np.uint8]) -> Floats:
         return then(model.prepare(images, job.located.preprocessing))
 
     return Inputs(
-        train=lambda rows, view: prepared(
-            augment.views(
-                pixels, margin, rows, level=numbers.augment, seed=job.view_seed, number=view
-            )
-        ),
+        train=lambda rows, view: prepared(views(rows, view)),
         validation=lambda start, stop: prepared(pixels[train + start : train + stop]),
         views=views_of(job),
     )
+
+
+def _views(job: Job) -> Callable[[NDArray[np.intp], int], NDArray[np.uint8]]:
+    """What reads a view of some rows. Pixels are opened when a row of them is wanted: a node of a
+    cluster may have the entries of the store and not the pixels.
+    """
+    level = job.recipe.numbers.augment
+    pixels, margin = (
+        functools.cache(functools.partial(opened, path))
+        for path in (job.pixels.pixels, job.pixels.margin)
+    )
+
+    def read(rows: NDArray[np.intp], number: int) -> NDArray[np.uint8]:
+        if augment.cropped(level, number) and not job.pixels.margin:
+            raise InternalError(
+                f"A view with '{level}' is to be cut from pixels that were stored without a margin."
+            )
+        cut_from = margin() if augment.cropped(level, number) else pixels()
+        return augment.views(
+            pixels(), cut_from, rows, level=level, seed=job.view_seed, number=number
+        )
+
+    return read
 
 
 def frozen(net: keras.Model, stages: tuple[str, ...], k: int) -> Callable[[Floats], Floats]:

@@ -10,25 +10,24 @@ import numpy as np
 import pytest
 
 from autotl import activations, model
-from autotl.errors import InternalError
+from autotl.evaluate import whole
 from autotl.records import Head, Numbers, Recipe, to_json
-from autotl.train import final
+from autotl.rows import Server, Source
 from tests.trials import HERE, PROBE, Bench, bench, recipe
-
 
 # keras's own, when it saves
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(HERE)
-        yield bench(tmp_path_factory.mktemp("final"), 60, 30)
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(HERE)
+    (tmp_path / "toy").mkdir()
+    return bench(tmp_path / "toy", 60, 30)
 
 
 def asked(toy: Bench, wanted: Recipe, folder: Path) -> dict[str, Any]:
-    """The spec of `final.predict` for a trial of the recipe, just trained."""
+    """The spec of `whole.predict` for a trial of the recipe, just trained."""
     import tiny_backbone as tiny
 
     found = toy.run(wanted, out=str(folder / "trial"), run_folder=str(folder))
@@ -59,7 +58,7 @@ def asked(toy: Bench, wanted: Recipe, folder: Path) -> dict[str, Any]:
 
 def predicted(spec: dict[str, Any]) -> np.ndarray:
     told: list[tuple[str, int, int]] = []
-    answer = final.predict(spec, lambda *one: told.append(one))
+    answer = whole.predict(spec, lambda *one: told.append(one))
     found: np.ndarray = np.load(spec["out"])
     assert answer == {"examples": len(found), "classes": found.shape[1]}
     assert told[-1] == ("predict", 10, 10)
@@ -73,26 +72,54 @@ HIDDEN = dataclasses.replace(
 )
 
 
+def alone(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The specs of which the model predicts every row by itself."""
+    asked: list[dict[str, Any]] = []
+    own = model.predict_pixels
+
+    def predict_pixels(spec: Any, progress: Any) -> Any:
+        asked.append(spec)
+        return own(spec, progress)
+
+    monkeypatch.setattr(model, "predict_pixels", predict_pixels)
+    return asked
+
+
 @pytest.mark.parametrize("wanted", [PROBE, HIDDEN], ids=["probe", "hidden, two taps"])
+@pytest.mark.parametrize("block", [4, 4096])
 def test_a_head_alone_is_predicted_with_converted_features(
-    toy: Bench, wanted: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Bench, wanted: Recipe, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(whole, "BLOCK", block)
+    by_itself = alone(monkeypatch)
     spec = asked(toy, wanted, tmp_path)
-    whole = predicted(spec | {"passed": 1})
-    rows: list[int] = []
-    predict_on_batch = "keras.Model.predict_on_batch"
-    own = __import__("keras").Model.predict_on_batch
-    monkeypatch.setattr(predict_on_batch, lambda net, x: rows.append(len(x)) or own(net, x))
+    expected = predicted(spec | {"passed": 1})
+    assert len(by_itself) == 1
     short = predicted(spec)
-    assert rows == [final.COMPARED]
-    np.testing.assert_allclose(short, whole, atol=1e-5)
+    assert len(by_itself) == 1
+    np.testing.assert_allclose(short, expected, atol=1e-5)
     assert len(np.unique(short.argmax(axis=1))) > 1
 
 
-def test_features_that_disagree_are_an_error(
+def test_rows_beyond_the_store_are_predicted_as_well(
     toy: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = asked(toy, PROBE, tmp_path)
+    expected = predicted(spec)
+    array = np.load(spec["pixels"])
+    server = Server({"rows": Source(shape=array.shape, read=lambda row: array[row])})
+    try:
+        served = spec | {"pixels": str(server.path("rows")), "folder": str(tmp_path / "other")}
+        assert np.array_equal(predicted(served), expected)
+    finally:
+        server.close()
+
+
+def test_where_features_disagree_the_model_predicts_by_itself(
+    toy: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = asked(toy, PROBE, tmp_path)
+    expected = predicted(spec | {"passed": 1})
     own = activations.ensure
 
     def off(**options: Any) -> Any:
@@ -103,9 +130,10 @@ def test_features_that_disagree_are_an_error(
         return tuple(moved)
 
     monkeypatch.setattr(activations, "ensure", off)
-    with pytest.raises(InternalError, match="other probabilities than the model"):
-        final.predict(spec, lambda *_: None)
-    assert not Path(spec["out"]).exists()
+    by_itself = alone(monkeypatch)
+    assert np.array_equal(predicted(spec), expected)
+    assert len(by_itself) == 1
+    assert "other probabilities than the model" in caplog.text
 
 
 @pytest.mark.parametrize("strategy", ["partial-freeze", "scratch"])

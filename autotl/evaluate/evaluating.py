@@ -1,0 +1,156 @@
+"""The step itself: the model written, and asked of the test rows.
+
+The only step that opens a test row, and it does so once. Nothing is chosen here but the
+temperature, and that on validation rows.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from autotl.activations import holding, store_rows
+from autotl.errors import DataError
+from autotl.evaluate.figures import Floats, Labels, figures, fit_temperature
+from autotl.files import checked, file_ref
+from autotl.records import (
+    Dataset,
+    Evaluation,
+    LocatedBackbone,
+    SearchRecord,
+    Split,
+    StoredPixels,
+    Trial,
+    to_json,
+)
+
+Progress = Callable[[str, int, int], None]
+
+MODEL, PREDICTIONS = "model.keras", "test_predictions.npy"
+
+
+class Caller(Protocol):
+    """What the evaluation needs of a worker."""
+
+    def call(self, function: str, spec: dict[str, Any], *, progress: Progress | None = None) -> Any:
+        """Run `function` ("module:function") on a JSON spec in another process."""
+
+
+def evaluate(
+    search: SearchRecord,
+    dataset: Dataset,
+    hashes: Sequence[str],
+    split: Split,
+    pixels: StoredPixels,
+    located: LocatedBackbone,
+    *,
+    worker: Caller,
+    folder: Path,
+    run_folder: Path,
+    seed: int,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Write `run_folder`/model.keras, predict the test rows with it, and judge that.
+
+    `folder` is the activation store. Test rows that cannot be decoded, or are not what was loaded,
+    are set aside. Raises `DataError` where there is no test row, `RunFolderError` where a trial's
+    files are not as recorded, and what the worker and the store raise.
+    """
+    begun = time.monotonic()
+    logits, labels = _validation(search.best, pixels, run_folder)
+    temperature = fit_temperature(logits, labels)
+    final = run_folder / MODEL
+    if progress is not None:
+        progress("writing the model", 0, 1)
+    _write_model(worker, search.best, located, pixels.classes, temperature, final, run_folder)
+    with holding():
+        stored = store_rows(dataset, split.test, hashes, located, folder, progress)
+        if not stored.rows:
+            raise DataError("There is no test example to evaluate on.")
+        rows = {
+            "pixels": str(stored.path),
+            "key": stored.key,
+            "folder": str(folder),
+            "located": to_json(located),
+            "passed": pixels.train + pixels.validation,
+        }
+
+        def predict(trial: Trial, model: Path, out: Path) -> Floats:
+            files = {"model": str(model), "out": str(out)}
+            about = {"recipe": to_json(trial.recipe), "seed": trial.seed}
+            worker.call("autotl.evaluate.whole:predict", rows | files | about, progress=progress)
+            probabilities: Floats = np.load(out, allow_pickle=False)
+            return probabilities
+
+        path = run_folder / PREDICTIONS
+        probabilities = predict(search.best, final, path)
+        probe = _probed(worker, search, located, pixels.classes, run_folder, predict)
+    truth = np.asarray(dataset.labels, np.int64)
+    return figures(
+        probabilities,
+        truth[list(stored.rows)],
+        classes=dataset.classes,
+        train_labels=truth[list(split.train)],
+        probe=probabilities if search.best.number == 0 else probe,
+        temperature=temperature,
+        model=file_ref(final, run_folder),
+        predictions=file_ref(path, run_folder),
+        seed=seed,
+        set_aside=stored.set_aside,
+        begun=begun,
+    )
+
+
+# ---- the worker's part ----
+
+
+def _validation(best: Trial, pixels: StoredPixels, run_folder: Path) -> tuple[Floats, Labels]:
+    assert best.result is not None
+    labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[pixels.train :]
+    return np.load(checked(best.result.predictions, run_folder), allow_pickle=False), labels
+
+
+def _write_model(
+    worker: Caller,
+    trial: Trial,
+    located: LocatedBackbone,
+    classes: int,
+    temperature: float,
+    out: Path,
+    run_folder: Path,
+) -> None:
+    assert trial.result is not None
+    worker.call(
+        "autotl.model:save_final",
+        {
+            "located": to_json(located),
+            "recipe": to_json(trial.recipe),
+            "classes": classes,
+            "seed": trial.seed,
+            "weights": str(checked(trial.result.weights, run_folder)),
+            "temperature": temperature,
+            "out": str(out),
+        },
+    )
+
+
+def _probed(
+    worker: Caller,
+    search: SearchRecord,
+    located: LocatedBackbone,
+    classes: int,
+    run_folder: Path,
+    predict: Callable[[Trial, Path, Path], Floats],
+) -> Floats | None:
+    """The linear probe's probabilities; None where its trial failed or it is the best one."""
+    if search.probe.result is None or search.best.number == 0:
+        return None
+    with tempfile.TemporaryDirectory(dir=run_folder, prefix=".probe-") as name:
+        model, out = Path(name) / "probe.keras", Path(name) / "probe.npy"
+        _write_model(worker, search.probe, located, classes, 1.0, model, run_folder)
+        return predict(search.probe, model, out)
