@@ -4,7 +4,8 @@
     python benchmarks/fit_cost.py --table
 
 Every side is a process of its own on the same files, and what it takes on the fewest images is
-taken from what it takes on more: starts, imports and the building of models cancel. `given` is
+taken from what it takes on more: starts and imports cancel, and so does the building of models,
+though not exactly, since few images pass Keras and many onnxruntime. `given` is
 `autotl fit --strategy feature-extraction --trials 1`, `measured` the same without `--strategy`;
 the seconds of export (conversion and gate) are shown apart, as are the conversions of the backbone
 for onnxruntime's passes, counted in the run's store and timed by repeating one here. `tensorflow`

@@ -308,16 +308,28 @@ def test_the_margin_is_stored_once_it_is_wanted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("crops", [False, True])
-def test_only_what_is_wanted_must_fit_the_store(
+def test_pixels_and_margin_are_stored_both_or_not_at_all(
     folder: Path, monkeypatch: pytest.MonkeyPatch, crops: bool
 ) -> None:
     # pixels of 9,216 bytes have room, with 8,748 of the margin they have not
     monkeypatch.setenv("AUTOTL_CACHE_GB", "0.000012")
     with store.holding():
         found = wanting(folder, crops)
-        assert found.stored is not crops
+        assert not found.stored
         assert opened(found.pixels).shape == (12, 16, 16, 3)
         assert (found.margin != "") is crops
+
+
+def test_what_is_stored_is_not_served_for_want_of_room_for_the_margin(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.holding():
+        bare = wanting(folder, False)
+        monkeypatch.setenv("AUTOTL_CACHE_GB", "0.000012")
+        found = wanting(folder, True)
+        assert not found.stored
+        assert found.pixels == bare.pixels
+        assert opened(found.margin).shape == (9, 18, 18, 3)
 
 
 def test_a_second_call_decodes_nothing(folder: Path) -> None:

@@ -83,25 +83,29 @@ def store_pixels(
     policy = located.preprocessing.resize
     key = store.key_of("pixels", *_decoder(), content, labels, len(train), size, margin, policy)
     images = _Images(dataset=dataset, rows=rows, hashes=content, policy=policy)
-    shapes = {"pixels": (len(rows), size, size, 3)}
-    if crops:
-        shapes["margin"] = (len(train), margin, margin, 3)
+    shapes = {"pixels": (len(rows), size, size, 3), "margin": (len(train), margin, margin, 3)}
     keys = {part: store.key_of(key, part) for part in (*shapes, "labels", "decode")}
     paths = {part: store.find(folder, name) for part, name in keys.items()}
     parts = {**shapes, "labels": (len(rows),), "decode": (1,)}
     missing = {part: shape for part, shape in parts.items() if paths[part] is None}
+    # room is asked for both at once, wanted or not: what is measured holds for a later `crops` too
     size_left = sum(math.prod(shape) for part, shape in missing.items() if part in shapes)
     stored = not size_left or store.fits(folder, size_left)
-    if not stored:
-        missing = {part: shape for part, shape in missing.items() if part not in shapes}
+    wanted = [*shapes] if crops else ["pixels"]
+    missing = {
+        part: shape
+        for part, shape in missing.items()
+        if part not in shapes or (stored and part in wanted)
+    }
     if missing:
         _keep(images, labels, missing, keys, folder, progress)
         paths = {part: store.find(folder, name) for part, name in keys.items()}
     if not stored:
-        paths |= _served(images, shapes)
+        left = [part for part in wanted if paths[part] is None]
+        paths |= _served(images, {part: shapes[part] for part in left})
     return StoredPixels(
         pixels=str(paths["pixels"]),
-        margin=str(paths.get("margin", "")),
+        margin=str(paths["margin"] or "") if crops else "",
         labels=str(paths["labels"]),
         train=len(train),
         validation=len(validation),
@@ -132,7 +136,7 @@ def _keep(
         pictures = [array for part, array in arrays.items() if part not in TYPES]
         begun = time.perf_counter()
         failed = _fill(images, pictures, progress) if pictures else {}
-        seconds = (time.perf_counter() - begun) / len(labels)
+        seconds = (time.perf_counter() - begun) / max(map(len, pictures), default=1)
         if "decode" in arrays:
             arrays["decode"][:] = seconds if pictures else _seconds(images)
         if failed:

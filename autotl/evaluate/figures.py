@@ -1,4 +1,4 @@
-"""What a model's probabilities are worth: figures with intervals, and calibration (pure)."""
+"""What a model's probabilities are worth: figures with intervals, and calibration."""
 
 from __future__ import annotations
 

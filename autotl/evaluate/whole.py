@@ -81,18 +81,22 @@ def _features(
 
 
 def _by_features(net: keras.Model, taps: list[Floats]) -> Floats:
+    """Keras answers on the processor, here and below: an accelerator's shorter arithmetic would
+    look like a fault.
+    """
+    import keras
+
     head = model.after_pooling(net)
     blocks = []
-    for start in range(0, len(taps[0]), BLOCK):
-        block = np.concatenate([tap[start : start + BLOCK] for tap in taps], axis=1)
-        blocks.append(np.asarray(head(block, training=False), np.float32))
+    with keras.device("cpu:0"):
+        for start in range(0, len(taps[0]), BLOCK):
+            block = np.concatenate([tap[start : start + BLOCK] for tap in taps], axis=1)
+            blocks.append(np.asarray(head(block, training=False), np.float32))
     return np.concatenate(blocks)
 
 
 def _difference(net: keras.Model, pixels: NDArray[np.uint8], probabilities: Floats) -> float:
-    """Keras answers on the processor: an accelerator's shorter arithmetic would look like a
-    fault.
-    """
+    """Largest difference of a probability from what the model itself says of the first rows."""
     import keras
 
     with keras.device("cpu:0"):
