@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import autotl
 
 KILLS = 20
 TRIALS = 8
+MOMENTS = (0.02, 0.6)
+"""When a sitting is killed, as shares of the time that the whole run takes here."""
 SURROUNDINGS = {"AUTOTL_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -83,15 +86,17 @@ def check(run: Path, expected: dict[int, Any]) -> None:
 @pytest.mark.timeout(2400)
 def test_twenty_kills_at_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOTL_CACHE", str(tmp_path / "store"))
-    whole = tmp_path / "whole"
+    whole, began = tmp_path / "whole", time.monotonic()
     assert sitting(whole, None)
+    seconds = time.monotonic() - began
     expected = ended(whole)
 
     draw, kills, number = random.Random(12), 0, 0
     kept: dict[int, Any] = {}
     while kills < KILLS or kept:
         run = tmp_path / f"run-{number}"
-        over = sitting(run, draw.uniform(0.5, 14.0) if kills < KILLS else None)
+        after = seconds * draw.uniform(*MOMENTS)
+        over = sitting(run, after if kills < KILLS else None)
         kills += not over
         now = ended(run)
         assert kept.items() <= now.items()
