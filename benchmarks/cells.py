@@ -66,12 +66,32 @@ class Bench:
         """What a trial is asked with, its recipe aside; decodes the images."""
         return self._asked(path, cell, None, 1)[0]
 
+    def opened(
+        self, path: Path, cell: dict[str, Any], test_rows: int
+    ) -> tuple[dict[str, Any], NDArray[np.int64], Measurements]:
+        """What a trial is asked with, its recipe aside, labels of the test rows, measurements.
+
+        The cell's `seed` draws the training examples and all that a training draws.
+        """
+        asked, truth = self._asked(path, cell, None, test_rows)
+        return asked, truth, self._measured(path, asked)
+
+    def examples(self, path: Path) -> int:
+        """Training examples that a set has."""
+        return len(_loaded(path)[1].train)
+
+    def trained(
+        self, asked: dict[str, Any], recipe: Any, truth: NDArray[np.int64], most: float | None
+    ) -> dict[str, Any]:
+        """Train one recipe (JSON) within `most` seconds, and judge it on the test rows."""
+        return self._trained(asked | {"deadline": most}, recipe, truth)
+
     def _measured(self, path: Path, asked: dict[str, Any]) -> Measurements:
         from autotl.measure import measure
 
         loaded, split = _loaded(path)
         about = (asked["pixels"], asked["located"], loaded.record, split.record, self.worker)
-        return measure(*about, folder=self.folder / "cache", seed=SEED)
+        return measure(*about, folder=self.folder / "cache", seed=asked["seed"])
 
     def again(
         self, path: Path, row: dict[str, Any], strategies: list[str], most: float | None
@@ -88,9 +108,10 @@ class Bench:
 
         loaded, split = _loaded(path)
         located = _located(cell["backbone"], cell["input_size"])
-        train = _some(loaded, split.train, cell["limit"])
+        seed = cell.get("seed", SEED)
+        train = _some(loaded, split.train, cell["limit"], seed)
         least = 2 * len(loaded.dataset.classes)
-        validation = _some(loaded, split.validation, max(len(train) // 4, least))
+        validation = _some(loaded, split.validation, max(len(train) // 4, least), seed)
         cache = self.folder / "cache"
         pixels = activations.store_pixels(
             loaded.dataset, loaded.hashes, (train, validation), located, folder=cache
@@ -101,7 +122,7 @@ class Bench:
             "located": located,
             "pixels": pixels,
             "metric": "accuracy",
-            "seed": SEED,
+            "seed": seed,
             "folder": str(cache),
             "out": str(self.folder / "trial"),
             "run_folder": str(self.folder),
@@ -122,6 +143,7 @@ class Bench:
         predicted = np.array(self.worker.call("cells:predict", spec | {"weights": weights}))
         return {
             "accuracy": float(np.mean(predicted == truth)),
+            "validation": result.metrics["accuracy"],
             "test": len(truth),
             "right": np.packbits(predicted == truth).tobytes().hex(),
             "seconds": result.seconds,
@@ -147,11 +169,11 @@ def _located(name: str, size: int) -> LocatedBackbone:
     return located(choose_backbone(discover(), name, download=False), size)
 
 
-def _some(loaded: Any, part: tuple[int, ...], most: int) -> list[int]:
+def _some(loaded: Any, part: tuple[int, ...], most: int, seed: int = SEED) -> list[int]:
     from autotl.measure.size import draw
 
     labels = np.array([loaded.dataset.labels[row] for row in part])
-    return [part[i] for i in draw(labels, most, seed=SEED)]
+    return [part[i] for i in draw(labels, most, seed=seed)]
 
 
 def recipe_of(strategy: Strategy, measured: Measurements) -> Recipe:

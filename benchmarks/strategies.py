@@ -1,0 +1,158 @@
+"""Does the decision choose well? Every strategy in every cell, and the regret of ways to choose.
+
+    python benchmarks/strategies.py DATA [--fashion FOLDER] [--quick] [--minutes M]
+    python benchmarks/strategies.py --table
+
+A cell is a data set, a training size, a backbone and a seed, which draws the examples and all else.
+In each, what `fit` measures is measured, each strategy is trained by its default recipe to its own
+stop or to `CAPS`, and once more with a tenth of the epochs, for the rival that chooses by that. A
+measurement and a training are a line each in `strategies.jsonl`, so that a run can be stopped
+anywhere; the cells that tell most for their time come first. `--minutes` begins no training after
+that time. What the rows say is worked out in `regret.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cells import Bench, recipe_of
+from fashion import npz
+from kept import keep, read
+from machine import statement
+from regret import table
+
+from autotl.decide.coefficients import trainer_digest
+from autotl.decide.prediction import possible
+from autotl.records import to_json
+
+ROWS = Path(__file__).with_suffix(".jsonl")
+SETS = ("flowers", "sign-digits", "neu-steel", "cifar10", "trashnet", "fashion-mnist", "brain-mri")
+ORDER = (
+    ("embedded", 200),
+    ("embedded", 50),
+    ("MobileNetV2", 200),
+    ("embedded", 1000),
+    ("MobileNetV2", 50),
+    ("MobileNetV2", 1000),
+    ("embedded", 5000),
+    ("MobileNetV2", 5000),
+    ("embedded", 20000),
+)
+"""Backbone and training examples at most; both seeds of one before the next."""
+QUICK = (("embedded", 200), ("embedded", 50))
+QUICK_SETS = SETS[:4]
+SEEDS = (1, 2)
+SMALL, SIZES = ("cifar10", "fashion-mnist"), {"embedded": 64, "MobileNetV2": 96}
+"""Sets that `embedded` sees at 32 pixels, and the input size of the others."""
+CAPS = {"embedded": None, "MobileNetV2": 600.0}
+"""Seconds that end a training, which is then censored."""
+GROWN = 1.5
+"""A set has a cell of a size where it has so many times the examples of the size before."""
+TENTH, TEST = 0.1, 2000
+CELL = ("data", "backbone", "input_size", "limit", "seed", "code")
+
+
+def main() -> None:
+    """Run what is missing, then print the tables."""
+    options = parser().parse_args()
+    print(statement(), flush=True)
+    if not options.table:
+        if options.data is None:
+            parser().error("name DATA, or --table")
+        run(options)
+    print(table(read(ROWS)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("data", type=Path, nargs="?")
+    made.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's IDX files")
+    made.add_argument("--quick", action="store_true", help="what twenty minutes hold")
+    made.add_argument("--minutes", type=float, help="begin no training after that time")
+    made.add_argument("--backbones", nargs="+", default=list(SIZES), choices=list(SIZES))
+    made.add_argument("--sets", nargs="+", choices=SETS)
+    made.add_argument("--table", action="store_true", help="print what the rows say")
+    return made
+
+
+def run(options: argparse.Namespace) -> None:
+    """Add the missing rows."""
+    ends = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+    with Bench() as bench:
+        paths = {name: options.data / name for name in _sets(options)}
+        if "fashion-mnist" in paths:
+            paths["fashion-mnist"] = npz(options.fashion, bench.folder)
+        for cell in cells(options):
+            for row in _missing(bench, paths[cell["data"]], cell):
+                keep(ROWS, row)
+                _tell(row)
+                if ends is not None and time.monotonic() > ends:
+                    return
+
+
+def _sets(options: argparse.Namespace) -> list[str]:
+    wanted = options.sets or (QUICK_SETS if options.quick else SETS)
+    if options.fashion is None and "fashion-mnist" in wanted:
+        print("fashion-mnist is left out: name its folder with --fashion", flush=True)
+    return [name for name in wanted if name != "fashion-mnist" or options.fashion]
+
+
+def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The cells in the order in which they are run, whether the sets are large enough or not."""
+    order = [one for one in (QUICK if options.quick else ORDER) if one[0] in options.backbones]
+    for (backbone, limit), seed, data in itertools.product(order, SEEDS, _sets(options)):
+        small = backbone == "embedded" and data in SMALL
+        cell = {"data": data, "backbone": backbone, "limit": limit, "seed": seed}
+        cell["input_size"] = 32 if small else SIZES[backbone]
+        yield cell | {"code": trainer_digest()}
+
+
+def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a cell that are not there, as they are made."""
+    there = [row for row in read(ROWS) if all(row[key] == cell[key] for key in CELL)]
+    done = {(row["strategy"], row["share"]) for row in there}
+    if any(row["strategy"] is None and row["planned"] <= len(done) - 1 for row in there):
+        return
+    if not _large_enough(bench, path, cell):
+        return
+    begun = time.monotonic()
+    asked, truth, measured = bench.opened(path, cell, TEST)
+    names = possible(measured)
+    about = cell | {"machine": statement()}
+    if (None, None) not in done:
+        found = {"strategy": None, "share": None, "measurements": to_json(measured)}
+        planned = 2 * len(names) - 1  # a head's fit has no tenth
+        yield about | found | {"planned": planned, "seconds": time.monotonic() - begun}
+    for name, share in itertools.product(names, (1.0, TENTH)):
+        recipe = to_json(recipe_of(name, measured))
+        if share != 1.0 and recipe["head"]["solver"] == "logistic-regression":
+            continue
+        if (name, share) in done:
+            continue
+        recipe["numbers"]["epochs"] = max(1, round(share * recipe["numbers"]["epochs"]))
+        most = CAPS[cell["backbone"]]
+        found = bench.trained(asked, recipe, truth, most)
+        yield about | {"strategy": name, "share": share, "cap": most} | found
+
+
+def _large_enough(bench: Bench, path: Path, cell: dict[str, Any]) -> bool:
+    limits = sorted(limit for backbone, limit in ORDER if backbone == cell["backbone"])
+    smaller = [limit for limit in limits if limit < cell["limit"]]
+    return not smaller or bench.examples(path) >= GROWN * smaller[-1]
+
+
+def _tell(row: dict[str, Any]) -> None:
+    about = ", ".join(str(row[key]) for key in CELL[:-1])
+    what = "measured" if row["strategy"] is None else f"{row['strategy']} x {row['share']}"
+    figure = f" {row['accuracy']:.3f}" if "accuracy" in row else ""
+    print(f"{about}: {what}{figure} ({row['seconds']:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The benchmark of choices: regrets of made-up cells, by known answers."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotl.records import STRATEGIES, to_json
+from tests.test_decide import measured
+
+ACCURACIES = {
+    "feature-extraction": 0.70,
+    "partial-freeze": 0.80,
+    "full-fine-tune": 0.78,
+    "scratch": 0.50,
+}
+
+
+@pytest.fixture
+def regret(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    return importlib.import_module("regret")
+
+
+def rows(
+    data: str, seed: int = 1, limit: int = 200, code: str = "c", **accuracies: float
+) -> list[dict[str, Any]]:
+    """The rows of a cell; `accuracies` by a strategy's first word differ from `ACCURACIES`."""
+    about = {"data": data, "backbone": "b", "limit": limit, "seed": seed, "code": code}
+    one = measured(per_class=40, pretrained=0.7, random=0.4, first=0.5, similarity=0.6)
+    made: list[dict[str, Any]] = [
+        about | {"strategy": None, "share": None, "planned": 7, "measurements": to_json(one)}
+    ]
+    for name in STRATEGIES:
+        value = accuracies.get(name.partition("-")[0], ACCURACIES[name])
+        solver = "logistic-regression" if name == "feature-extraction" else "gradient"
+        trained = {
+            "strategy": name,
+            "accuracy": value,
+            "validation": value,
+            "test": 500,
+            "seconds": 10.0,
+            "epochs": 10,
+            "stopped": "epochs",
+            "recipe": {"head": {"solver": solver}, "numbers": {"epochs": 10}},
+        }
+        made.append(about | trained | {"share": 1.0})
+        if solver == "gradient":
+            made.append(about | trained | {"share": 0.1, "seconds": 1.0})
+    return made
+
+
+def many(**accuracies: float) -> list[dict[str, Any]]:
+    return [row for name in ("x", "y", "z") for row in rows(name, **accuracies)]
+
+
+def test_regret_of_a_fixed_choice(regret: ModuleType) -> None:
+    found = regret.runs(many())
+    ways = regret.ways(found)
+    for name in STRATEGIES:
+        for score in regret.scores(found, ways[f"always {name}"]):
+            lost = 100 * (0.80 - ACCURACIES[name])
+            assert (score.raw, score.fair) == pytest.approx((lost, lost))
+            assert score.exact == (name == "partial-freeze")
+            assert score.cost == pytest.approx(0.25)
+
+
+def test_the_best_is_named_on_one_seed_and_judged_on_the_other(regret: ModuleType) -> None:
+    found = regret.runs([*rows("x"), *rows("x", seed=2, partial=0.74, full=0.79)])
+    (score,) = regret.scores(found, regret._always("full-fine-tune"))
+    # raw: (.80 - .78 + .79 - .79) / 2; fair: partial on seed 2 and full on seed 1 against full
+    assert score.raw == pytest.approx(1.0)
+    assert score.fair == pytest.approx((100 * (0.74 - 0.79) + 0.0) / 2)
+    assert score.exact == 0.5
+    deviations = {"partial": 0.06, "full": 0.01, "feature": 0.0, "scratch": 0.0}
+    expected = math.sqrt(np.mean([(100 * d) ** 2 / 2 for d in deviations.values()]))
+    assert regret.noise(found) == {200: pytest.approx(expected)}
+    assert score.tied == 1.0
+
+
+def test_a_tenth_of_each_is_paid_for(regret: ModuleType) -> None:
+    found = regret.runs(many())
+    way = regret.ways(found)["best of a tenth each"]
+    choice = way(found[0])
+    assert choice.strategy == "partial-freeze"
+    assert choice.seconds == pytest.approx(10.0 + 3 * 1.0 + 10.0)
+
+
+def test_ours_tries_the_probe_and_takes_what_validation_prefers(regret: ModuleType) -> None:
+    found = regret.runs(many(feature=0.9))
+    way = regret.ways(found)["autotl"]
+    choice = way(found[0])
+    assert choice.strategy == "feature-extraction"
+    assert choice.seconds <= 30.0
+
+
+def test_what_is_learnt_is_learnt_on_other_data_sets(
+    regret: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    monkeypatch.setattr(regret, "coefficients", lambda found: seen.append({r.data for r in found}))
+    monkeypatch.setattr(regret, "_ours", lambda known, run: regret._taken(run, "scratch"))
+    regret.ways(regret.runs(many()))
+    assert sorted(map(sorted, seen)) == [["x", "y"], ["x", "z"], ["y", "z"]]
+
+
+def test_a_line_of_size_is_where_fine_tuning_begins_to_pay(regret: ModuleType) -> None:
+    found = regret.runs([*rows("x"), *rows("y", feature=0.9), *rows("z")])
+    assert regret._best_line([10.0, 1.0, 30.0], found) == pytest.approx(5.5)
+    assert regret._best_line([3.0, 2.0, 1.0], regret.runs(many())) == -math.inf
+
+
+def test_unfinished_cells_and_older_trainers_do_not_count(regret: ModuleType) -> None:
+    old, whole, torn = rows("x", code="old"), rows("y"), rows("z")[:-1]
+    assert [run.data for run in regret.runs([*old, *torn, *whole])] == ["y"]
+    assert "three data sets" in regret.table(whole)
+    assert regret.runs([]) == []
+
+
+def test_the_tables_show_every_way_and_cell(regret: ModuleType) -> None:
+    told = regret.table([*many(), *rows("x", seed=2), *rows("x", limit=50)])
+    assert "3 cells of 200 examples or more, 3 data sets" in told
+    for name in ("autotl", "always scratch", "size only", "best of a tenth each"):
+        assert f"| {name} |" in told
+    assert "| x, b, 200 (2) | 0.700 | 0.800 | 0.780 | 0.500 | – |" in told
+    assert "Deviation between seeds, points: 0.0 at 200." in told
+
+
+def test_the_interval_is_of_data_sets(regret: ModuleType) -> None:
+    found = regret.runs([*rows("x"), *rows("y", full=0.70), *rows("z")])
+    scored = regret.scores(found, regret._always("full-fine-tune"))
+    low, high = regret.interval(scored)
+    assert low == pytest.approx(2.0)
+    assert high == pytest.approx(10.0)
