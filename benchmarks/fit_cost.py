@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -278,13 +278,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     memory = ["| set, backbone, images | side | resident, MB | without mapped files, MB |"]
     memory.append("|---|---|---:|---:|")
+    notes = [
+        "| set, backbone, images | over TensorFlow's, the quickest totals of the fewest taken off: "
+        "given, measured | with export: given, measured "
+        "| ms a further image since the count before: given, measured, TensorFlow, onnxruntime |",
+        "|---|---|---|---|",
+    ]
     for about in dict.fromkeys((row["set"], row["backbone"]) for row in rows):
         own = [row for row in rows if (row["set"], row["backbone"]) == about]
         counts = sorted({row["count"] for row in own})
         for count in counts:
             memory += _memory_lines(own, count)
         lines += [line for count in counts[1:] if (line := _line(own, counts[0], count))]
-    return "\n".join([*lines, "", *memory])
+        notes += [note for count in counts[1:] if (note := _other_bases(own, counts, count))]
+    return "\n".join([*lines, "", *notes, "", *memory])
 
 
 def _of(rows: list[dict[str, Any]], side: str, count: int) -> list[dict[str, Any]]:
@@ -315,6 +322,39 @@ def _line(rows: list[dict[str, Any]], least: int, count: int) -> str | None:
         f"| {given / tensorflow:.2f} | {measured / tensorflow:.2f} | {given / runtime:.2f} "
         f"| {conversion:.1f}; {export:.1f} |"
     )
+
+
+def _other_bases(rows: list[dict[str, Any]], counts: list[int], count: int) -> str | None:
+    """The ratios by other bases than the medians; None where a side is missing."""
+    if not all(_of(rows, side, count) for side in SIDES):
+        return None
+    least = counts[0]
+    passed = _middle(rows, "tensorflow", count, _bulk) - _middle(rows, "tensorflow", least, _bulk)
+    quickest, whole = [], []
+    for side in SIDES[:2]:
+        base = min(map(_bulk, _of(rows, side, least)))
+        quickest.append((_middle(rows, side, count, _bulk) - base) / passed)
+        apart = _middle(rows, side, count, _exported) - _middle(rows, side, least, _exported)
+        whole.append(apart / passed)
+    before = [n for n in counts if n < count and all(_of(rows, side, n) for side in SIDES)][-1]
+    steps = [
+        1000 * (_middle(rows, s, count, _bulk) - _middle(rows, s, before, _bulk)) / (count - before)
+        for s in SIDES
+    ]
+    about = f"{rows[0]['set']}, {rows[0]['backbone']}, {count:,}"
+    told = [", ".join(f"{x:.2f}" for x in some) for some in (quickest, whole)]
+    return f"| {about} | {told[0]} | {told[1]} | {', '.join(f'{x:.1f}' for x in steps)} |"
+
+
+def _middle(
+    rows: list[dict[str, Any]], side: str, count: int, of: Callable[[dict[str, Any]], float]
+) -> float:
+    return statistics.median(map(of, _of(rows, side, count)))
+
+
+def _exported(row: dict[str, Any]) -> float:
+    """Seconds without conversions only."""
+    return float(row["seconds"] - row["conversion"])
 
 
 def _memory_lines(rows: list[dict[str, Any]], count: int) -> list[str]:

@@ -87,16 +87,12 @@ def store_pixels(
     keys = {part: store.key_of(key, part) for part in (*shapes, "labels", "decode")}
     paths = {part: store.find(folder, name) for part, name in keys.items()}
     parts = {**shapes, "labels": (len(rows),), "decode": (1,)}
-    missing = {part: shape for part, shape in parts.items() if paths[part] is None}
     # room is asked for both at once, wanted or not: what is measured holds for a later `crops` too
-    size_left = sum(math.prod(shape) for part, shape in missing.items() if part in shapes)
+    size_left = sum(math.prod(shape) for part, shape in shapes.items() if paths[part] is None)
     stored = not size_left or store.fits(folder, size_left)
     wanted = [*shapes] if crops else ["pixels"]
-    missing = {
-        part: shape
-        for part, shape in missing.items()
-        if part not in shapes or (stored and part in wanted)
-    }
+    kept = [*(wanted if stored else ()), "labels", "decode"]
+    missing = {part: parts[part] for part in kept if paths[part] is None}
     if missing:
         _keep(images, labels, missing, keys, folder, progress)
         paths = {part: store.find(folder, name) for part, name in keys.items()}

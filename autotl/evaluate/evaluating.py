@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autotl.activations import holding, store_rows
+from autotl.activations import StoredRows, holding, store_rows
 from autotl.errors import DataError
 from autotl.evaluate.figures import Floats, Labels, figures, fit_temperature
 from autotl.files import checked, file_ref
@@ -72,21 +72,7 @@ def evaluate(
         stored = store_rows(dataset, split.test, hashes, located, folder, progress)
         if not stored.rows:
             raise DataError("There is no test example to evaluate on.")
-        rows = {
-            "pixels": str(stored.path),
-            "key": stored.key,
-            "folder": str(folder),
-            "located": to_json(located),
-            "passed": pixels.train + pixels.validation,
-        }
-
-        def predict(trial: Trial, model: Path, out: Path) -> Floats:
-            files = {"model": str(model), "out": str(out)}
-            about = {"recipe": to_json(trial.recipe), "seed": trial.seed}
-            worker.call("autotl.evaluate.whole:predict", rows | files | about, progress=progress)
-            probabilities: Floats = np.load(out, allow_pickle=False)
-            return probabilities
-
+        predict = _predictor(worker, stored, pixels, located, folder, progress)
         path = run_folder / PREDICTIONS
         probabilities = predict(search.best, final, path)
         probe = _probed(worker, search, located, pixels.classes, run_folder, predict)
@@ -137,6 +123,33 @@ def _write_model(
             "out": str(out),
         },
     )
+
+
+def _predictor(
+    worker: Caller,
+    rows: StoredRows,
+    pixels: StoredPixels,
+    located: LocatedBackbone,
+    folder: Path,
+    progress: Progress | None,
+) -> Callable[[Trial, Path, Path], Floats]:
+    """What gives a trial's `model`'s probabilities of the rows, and leaves them in `out`."""
+    same = {
+        "pixels": str(rows.path),
+        "key": rows.key,
+        "folder": str(folder),
+        "located": to_json(located),
+        "passed": pixels.train + pixels.validation,
+    }
+
+    def predict(trial: Trial, model: Path, out: Path) -> Floats:
+        files = {"model": str(model), "out": str(out)}
+        about = {"recipe": to_json(trial.recipe), "seed": trial.seed}
+        worker.call("autotl.evaluate.whole:predict", same | files | about, progress=progress)
+        probabilities: Floats = np.load(out, allow_pickle=False)
+        return probabilities
+
+    return predict
 
 
 def _probed(

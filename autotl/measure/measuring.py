@@ -102,9 +102,7 @@ def measure(
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
-    most = 0 if given and located.weights is not None else RANDOM_SAMPLE
-    similar = SIMILAR_SAMPLE // 2 if given else SIMILAR_SAMPLE
-    spec = _spec(pixels, located, labels, folder, seed, most, similar)
+    spec = _spec(pixels, located, labels, folder, seed, given)
     spec["whole"] = len(labels) <= (WHOLE if trained else SAMPLE)
     answer = _asked(worker, spec, deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
@@ -162,12 +160,13 @@ def _spec(
     labels: NDArray[np.int32],
     folder: Path,
     seed: int,
-    most: int,
-    similar: int,
+    given: bool,
 ) -> dict[str, Any]:
     """What the worker is asked (see `sample.run`): stratified rows, the later lists within
-    `rows`, of which `most` pass the random network and `similar` are compared.
+    `rows`.
     """
+    most = 0 if given and located.weights is not None else RANDOM_SAMPLE
+    similar = SIMILAR_SAMPLE // 2 if given else SIMILAR_SAMPLE
     drawn = size.draw(labels, SAMPLE, seed=seed)
     some = drawn[size.interleaved(labels[drawn], seed=seed)]
     return {
