@@ -18,8 +18,10 @@ def statement(*, load: bool = True) -> str:
     memory = psutil.virtual_memory().total / 2**30
     busy = f", load {os.getloadavg()[0]:.1f}" if load else ""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    used = len(os.sched_getaffinity(0)) if _linux() else os.cpu_count()
+    pinned = f" ({used} used)" if used != os.cpu_count() else ""
     return (
-        f"Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB{busy}; "
+        f"Machine: {_processor()}, {os.cpu_count()} cores{pinned}, {memory:.0f} GiB{busy}; "
         f"Python {platform.python_version()}; {versions}."
     )
 

@@ -93,7 +93,7 @@ class Score:
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
     """The cells of which every planned training is there, of the newest trainer."""
-    newest = [row for row in rows if row["code"] == rows[-1]["code"]] if rows else []
+    newest = [row for row in rows if row["code"] == rows[-1]["code"] and not row["variant"]]
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in newest:
         groups.setdefault((row["data"], row["backbone"], row["limit"], row["seed"]), []).append(row)

@@ -5,10 +5,12 @@
 
 A cell is a data set, a training size, a backbone and a seed, which draws the examples and all else.
 In each, what `fit` measures is measured, each strategy is trained by its default recipe to its own
-stop or to `CAPS`, and once more with a tenth of the epochs, for the rival that chooses by that. A
+stop or to `CAPS`, and once more with a tenth of the epochs, for the rival that chooses by that. In
+cells of the sizes in `variants.VARIED`, what the literature says to try is trained beside them. A
 measurement and a training are a line each in `strategies.jsonl`, so that a run can be stopped
 anywhere; the cells that tell most for their time come first. `--minutes` begins no training after
-that time. What the rows say is worked out in `regret.py`.
+that time. Two such commands with other `--sets` may run side by side, each pinned to a core. What
+the rows say is worked out in `regret.py` and `variants.py`.
 """
 
 from __future__ import annotations
@@ -17,18 +19,20 @@ import argparse
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import regret
+import variants
 from cells import Bench, recipe_of
 from fashion import npz
 from kept import keep, read
 from machine import statement
-from regret import table
 
 from autotl.decide.coefficients import trainer_digest
 from autotl.decide.prediction import possible
-from autotl.records import to_json
+from autotl.records import Measurements, Recipe, Strategy, to_json
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 SETS = ("flowers", "sign-digits", "neu-steel", "cifar10", "trashnet", "fashion-mnist", "brain-mri")
@@ -49,7 +53,7 @@ QUICK_SETS = SETS[:4]
 SEEDS = (1, 2)
 SMALL, SIZES = ("cifar10", "fashion-mnist"), {"embedded": 64, "MobileNetV2": 96}
 """Sets that `embedded` sees at 32 pixels, and the input size of the others."""
-CAPS = {"embedded": None, "MobileNetV2": 600.0}
+CAPS = {"embedded": None, "MobileNetV2": 1200.0}
 """Seconds that end a training, which is then censored."""
 GROWN = 1.5
 """A set has a cell of a size where it has so many times the examples of the size before."""
@@ -65,7 +69,8 @@ def main() -> None:
         if options.data is None:
             parser().error("name DATA, or --table")
         run(options)
-    print(table(read(ROWS)))
+    rows = read(ROWS)
+    print(regret.table(rows), variants.table(rows), sep="\n\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,29 +121,42 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The rows of a cell that are not there, as they are made."""
     there = [row for row in read(ROWS) if all(row[key] == cell[key] for key in CELL)]
-    done = {(row["strategy"], row["share"]) for row in there}
-    if any(row["strategy"] is None and row["planned"] <= len(done) - 1 for row in there):
+    done = {(row["strategy"], row["share"], row["variant"]) for row in there}
+    if any(row["strategy"] is None and row["rows"] < len(done) for row in there):
         return
     if not _large_enough(bench, path, cell):
         return
     begun = time.monotonic()
     asked, truth, measured = bench.opened(path, cell, TEST)
-    names = possible(measured)
+    trainings = list(_trainings(cell, measured))
     about = cell | {"machine": statement()}
-    if (None, None) not in done:
-        found = {"strategy": None, "share": None, "measurements": to_json(measured)}
-        planned = 2 * len(names) - 1  # a head's fit has no tenth
-        yield about | found | {"planned": planned, "seconds": time.monotonic() - begun}
-    for name, share in itertools.product(names, (1.0, TENTH)):
-        recipe = to_json(recipe_of(name, measured))
-        if share != 1.0 and recipe["head"]["solver"] == "logistic-regression":
+    if (None, None, "") not in done:
+        head = {"strategy": None, "share": None, "variant": "", "rows": len(trainings)}
+        head |= {"planned": sum(not variant for _, _, variant, _ in trainings)}
+        head |= {"seconds": time.monotonic() - begun, "measurements": to_json(measured)}
+        yield about | head
+    for name, share, variant, recipe in trainings:
+        if (name, share, variant) in done:
             continue
-        if (name, share) in done:
-            continue
-        recipe["numbers"]["epochs"] = max(1, round(share * recipe["numbers"]["epochs"]))
         most = CAPS[cell["backbone"]]
-        found = bench.trained(asked, recipe, truth, most)
-        yield about | {"strategy": name, "share": share, "cap": most} | found
+        which = {"strategy": name, "share": share, "variant": variant, "cap": most}
+        yield about | which | bench.trained(asked, to_json(recipe), truth, most)
+
+
+def _trainings(
+    cell: dict[str, Any], measured: Measurements
+) -> Iterator[tuple[Strategy, float, str, Recipe]]:
+    """Strategy, share of the epochs, variant and recipe of each training of a cell."""
+    recipes = {name: recipe_of(name, measured) for name in possible(measured)}
+    for name, recipe in recipes.items():
+        yield name, 1.0, "", recipe
+        if recipe.head.solver != "logistic-regression":  # which has no tenth
+            fewer = max(1, round(TENTH * recipe.numbers.epochs))
+            numbers = replace(recipe.numbers, epochs=fewer)
+            yield name, TENTH, "", replace(recipe, numbers=numbers)
+    if cell["limit"] in variants.VARIED[cell["backbone"]]:
+        for variant, recipe in variants.variants(recipes, len(measured.stages)).items():
+            yield recipe.strategy, 1.0, variant, recipe
 
 
 def _large_enough(bench: Bench, path: Path, cell: dict[str, Any]) -> bool:
@@ -150,6 +168,7 @@ def _large_enough(bench: Bench, path: Path, cell: dict[str, Any]) -> bool:
 def _tell(row: dict[str, Any]) -> None:
     about = ", ".join(str(row[key]) for key in CELL[:-1])
     what = "measured" if row["strategy"] is None else f"{row['strategy']} x {row['share']}"
+    what += f", {row['variant']}" if row["variant"] else ""
     figure = f" {row['accuracy']:.3f}" if "accuracy" in row else ""
     print(f"{about}: {what}{figure} ({row['seconds']:.0f} s)", flush=True)
 

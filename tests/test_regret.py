@@ -33,6 +33,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """The rows of a cell; `accuracies` by a strategy's first word differ from `ACCURACIES`."""
     about = {"data": data, "backbone": "b", "limit": limit, "seed": seed, "code": code}
+    about["variant"] = ""
     one = measured(per_class=40, pretrained=0.7, random=0.4, first=0.5, similarity=0.6)
     made: list[dict[str, Any]] = [
         about | {"strategy": None, "share": None, "planned": 7, "measurements": to_json(one)}

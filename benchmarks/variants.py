@@ -1,0 +1,128 @@
+"""What the literature says to try beside the four default recipes, and whether it earns its place.
+
+- "all stages": the linear head reads the averaged output of every stage (Head2Toe, Evci 2022,
+  without its selection of features).
+- "early": only the first third of the stages is trained, and the head (Lee 2022: where the shift is
+  in the input).
+- "rate / 3", "rate x 3": full fine-tuning at other learning rates, of which the best may depend on
+  similarity (Li 2020).
+
+Pure, but for what `strategies.py` trains by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from autotl.records import Recipe, Strategy
+
+VARIED = {"embedded": (50, 200, 1000), "MobileNetV2": (200,)}
+"""Training sizes at which variants are trained, by backbone."""
+THIRD = 1 / 3
+RATES = {"rate / 3": 1 / 3, "rate x 3": 3.0}
+RESAMPLES = 2000
+
+
+def variants(recipes: Mapping[Strategy, Recipe], stages: int) -> dict[str, Recipe]:
+    """Recipes by the variant's name, from the default ones; none without pretrained weights."""
+    if "feature-extraction" not in recipes:
+        return {}
+    full, every = recipes["full-fine-tune"], tuple(range(1, stages + 1))
+    made = {"all stages": replace(recipes["feature-extraction"], boundary=stages, last=stages)}
+    made["all stages"] = replace(made["all stages"], taps=every)
+    if "partial-freeze" in recipes:
+        early = max(1, round(stages * THIRD))
+        made["early"] = replace(recipes["partial-freeze"], boundary=0, last=early)
+    for name, factor in RATES.items():
+        rate = factor * full.numbers.learning_rate
+        made[name] = replace(full, numbers=replace(full.numbers, learning_rate=rate))
+    return made
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: what each variant gains over the strategy that it varies, by size; then whether the
+    best learning rate goes with similarity.
+    """
+    newest = [row for row in rows if row["code"] == rows[-1]["code"]] if rows else []
+    pairs = _pairs(newest)
+    lines = [
+        "| variant of | examples (cells) | points over it, 95 % | better in |",
+        "|---|---:|---|---:|",
+    ]
+    for (variant, strategy, limit), gains in sorted(pairs.items()):
+        by_set = _by_set(gains)
+        low, high = _interval(list(by_set.values()))
+        better = np.mean([gain > 0 for _, gain in gains])
+        mean = np.mean(list(by_set.values()))
+        lines.append(
+            f"| {variant}, {strategy} | {limit:,} ({len(gains)}) "
+            f"| {mean:+.1f} ({low:+.1f} to {high:+.1f}) | {better:.0%} |"
+        )
+    return "\n".join([*lines, "", _rates(newest)])
+
+
+def _pairs(
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[tuple[str, str, int], list[tuple[str, float]]]:
+    """Data set and gain in points, of each finished pair, by variant, strategy and size."""
+    plain = {
+        (*_cell(row), row["strategy"]): float(row["accuracy"])
+        for row in rows
+        if row["share"] == 1.0 and not row["variant"]
+    }
+    found: dict[tuple[str, str, int], list[tuple[str, float]]] = {}
+    for row in rows:
+        base = plain.get((*_cell(row), row["strategy"]))
+        if row["variant"] and base is not None:
+            key = (row["variant"], row["strategy"], row["limit"])
+            found.setdefault(key, []).append((row["data"], 100 * (row["accuracy"] - base)))
+    return found
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["data"], row["backbone"], row["limit"], row["seed"]
+
+
+def _by_set(gains: Sequence[tuple[str, float]]) -> dict[str, float]:
+    names = sorted({name for name, _ in gains})
+    return {name: float(np.mean([g for n, g in gains if n == name])) for name in names}
+
+
+def _interval(means: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of their mean, by drawing data sets with replacement."""
+    drawn = np.random.default_rng(0).choice(np.asarray(means), (RESAMPLES, len(means)))
+    low, high = np.percentile(drawn.mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _rates(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rank correlation, over cells, of similarity with the logarithm of the best rate."""
+    from scipy.stats import spearmanr
+
+    similar = {
+        _cell(row): row["measurements"]["similarity"]["value"]
+        for row in rows
+        if row["strategy"] is None
+    }
+    tried: dict[tuple[Any, ...], dict[float, float]] = {}
+    for row in rows:
+        factor = RATES.get(row["variant"], 1.0 if not row["variant"] else None)
+        if row["strategy"] == "full-fine-tune" and row["share"] == 1.0 and factor:
+            tried.setdefault(_cell(row), {})[factor] = row["accuracy"]
+    whole = {cell: found for cell, found in tried.items() if len(found) == 1 + len(RATES)}
+    pairs = [
+        (similar[cell], np.log(max(found, key=lambda f: found[f])))
+        for cell, found in whole.items()
+        if similar.get(cell) is not None
+    ]
+    if len(pairs) < 3 or len({rate for _, rate in pairs}) < 2:
+        return "Best learning rate against similarity: too few cells, or always the same rate."
+    found = spearmanr(*zip(*pairs, strict=True))
+    return (
+        f"Best learning rate against similarity: rank correlation {found.statistic:+.2f} "
+        f"(p {found.pvalue:.2f}, {len(pairs)} cells)."
+    )
