@@ -179,6 +179,7 @@ def _decided(
     facts = (pixels, located, loaded.record, rows.record)
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
     tools["trained"] = at.run is not None
+    tools["name"] = lambda row: loaded.dataset.ids[rows.train[row]]
     tools["given"] = tools["trained"] and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}

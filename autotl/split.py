@@ -60,7 +60,8 @@ def split(dataset: Dataset, hashes: Sequence[str], *, seed: int) -> Split:
     sides["train"] = [row for bundle in bundles for row in bundle.rows]
     _check(dataset, sides)
     notes += _notes(dataset, hashes, sides, drawn, small, seed)
-    return _recorded(sides, dropped, notes)
+    copies = len(sides["train"]) - len({hashes[row] for row in sides["train"]})
+    return _recorded(sides, dropped, copies, notes)
 
 
 def digest(train: Sequence[int], validation: Sequence[int], test: Sequence[int]) -> str:
@@ -71,7 +72,9 @@ def digest(train: Sequence[int], validation: Sequence[int], test: Sequence[int])
     return total.hexdigest()
 
 
-def _recorded(sides: Mapping[str, Sequence[int]], dropped: int, notes: Sequence[str]) -> Split:
+def _recorded(
+    sides: Mapping[str, Sequence[int]], dropped: int, copies: int, notes: Sequence[str]
+) -> Split:
     train, validation, test = (
         tuple(sorted(sides[name])) for name in ("train", "validation", "test")
     )
@@ -80,6 +83,7 @@ def _recorded(sides: Mapping[str, Sequence[int]], dropped: int, notes: Sequence[
         validation=len(validation),
         test=len(test),
         dropped=dropped,
+        copies=copies,
         digest=digest(train, validation, test),
         notes=tuple(notes),
     )

@@ -15,6 +15,9 @@ from autotl.records import Measurements, Strategy
 UNEVEN = 3.0
 """Largest class over smallest, from where on accuracy may be had by neglecting the smallest."""
 
+FULL = 0.9
+"""Effective size over training examples, below which the difference is said."""
+
 SHORTEST = 0.5
 """Share of its predicted length to which a training may be shortened: the trainer anneals its
 schedule to what it is given, and the search begins nothing with less."""
@@ -53,6 +56,7 @@ def sentences(
         *_choice(found, outcome),
         *_budget(found, outcome),
         *_size(measured, known),
+        *_quality(measured),
         *_imbalance(measured),
         *_nearness(measured, known),
         *_probes(measured),
@@ -117,6 +121,37 @@ def _size(measured: Measurements, known: Coefficients) -> Iterator[str]:
         f"{measured.size.train:,} training examples, {per_class(measured):.0f} a class, are "
         f"{amount} data (the line is {lines.per_class:.0f} a class)."
     )
+
+
+def _quality(measured: Measurements) -> Iterator[str]:
+    """Copies, leaks, doubtful labels, and images smaller than the backbone takes."""
+    size = measured.size
+    if size.near_copies:
+        yield (
+            f"{size.near_copies:,} of {size.examined:,} training examples looked at nearly repeat "
+            "another one."
+        )
+    if size.near_leaks:
+        yield (
+            f"{size.near_leaks:,} validation examples nearly repeat a training example, so that "
+            "validation flatters: give splits of your own that keep them together."
+        )
+    if size.doubts:
+        some = ", ".join(size.doubtful[:3])
+        yield (
+            f"{size.doubts:,} of {size.examined:,} labels are doubtful, their neighbours all "
+            f"bearing one other label; first look at {some}."
+        )
+    if size.effective is not None and size.effective < FULL * size.train:
+        yield (
+            f"Without copies and doubtful labels, and for the unevenness of the classes, the "
+            f"{size.train:,} training examples count like {size.effective:,.0f}."
+        )
+    if size.median_side < measured.input_size:
+        yield (
+            f"The images are enlarged: half of them have sides of {size.median_side} pixels or "
+            f"less, and the backbone is given {measured.input_size}."
+        )
 
 
 def _imbalance(measured: Measurements) -> Iterator[str]:

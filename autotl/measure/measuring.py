@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from autotl.errors import DeadlineError, ResourceError
-from autotl.measure import depth, probes, size
+from autotl.measure import depth, probes, quality, size
 from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
     Probe,
     Similarity,
+    Size,
     Speed,
     SplitRecord,
     StoredPixels,
@@ -62,7 +63,8 @@ class Caller(Protocol):
 class Sample:
     """Labels (n,) and folds (n,) of the sample's rows, and the pooled outputs by stage:
     pretrained (n, channels), random and mirrored for `random_rows` and `mirrored_rows` of it. The
-    mirrored ones are pretrained where there are such weights, and random where not.
+    mirrored ones are pretrained where there are such weights, and random where not. `validation`
+    are the pretrained ones of the validation rows, empty where these were not passed.
     """
 
     labels: NDArray[np.int32]
@@ -73,6 +75,7 @@ class Sample:
     mirrored: list[NDArray[np.float32]]
     random_rows: NDArray[np.int64]
     mirrored_rows: NDArray[np.int64]
+    validation: list[NDArray[np.float32]] = field(default_factory=list)
 
 
 def measure(
@@ -87,6 +90,7 @@ def measure(
     given: bool = False,
     trained: bool = False,
     deadline: float | None = None,
+    name: Callable[[int], str] = str,
     progress: Progress | None = None,
 ) -> Measurements:
     """Measure size, similarity, probes and speed; at most `SAMPLE` training rows are probed.
@@ -96,9 +100,9 @@ def measure(
     that the strategy is not to be chosen: where there are pretrained weights, random ones are then
     left out, and half as many rows are compared with the source domain. `trained` says that trials
     will follow: all rows then pass the pretrained backbone, up to `WHOLE` of training, as the first
-    trial will want them. Everything but `speed` and `seconds` is a function of the data, the seed
-    and `given`. Raises `ResourceError` where the networks take longer than `deadline` seconds, and
-    what the worker raises.
+    trial will want them. `name(i)` is the id of training row i. Everything but `speed` and
+    `seconds` is a function of the data, the seed and `given`. Raises `ResourceError` where the
+    networks take longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
@@ -115,12 +119,13 @@ def measure(
         kept = (sample.labels[rows], sample.classes, sample.fold[rows])
         curve = probes.curve(tapped, *kept, linears[tap - 1], seed=seed)
         orientation = orientation_matters(sample, tap, linears[tap - 1].strength)
+        counts = _size(size.count(load, split, labels), sample, tap, spec["rows"], name)
     return Measurements(
         backbone=located.backbone.name,
         input_size=located.input_size,
         stages=stages,
         pretrained=bool(sample.pretrained),
-        size=size.count(load, split, labels),
+        size=counts,
         similarity=from_json(Similarity, answer["similarity"]),
         probes=found,
         curve=curve,
@@ -198,10 +203,26 @@ def _sample(
         mirrored=_features(answer["mirrored"]),
         random_rows=np.searchsorted(rows, spec["random_rows"]),
         mirrored_rows=np.searchsorted(rows, spec["mirrored_rows"]),
+        validation=_features(answer["pretrained"], slice(len(labels), None))
+        if spec["whole"]
+        else [],
     )
 
 
-def _features(paths: list[str], rows: NDArray[np.int64] | None = None) -> list[NDArray[np.float32]]:
+def _size(
+    counts: Size, sample: Sample, tap: int, rows: list[int], name: Callable[[int], str]
+) -> Size:
+    """The counts, with what pretrained outputs at the tap say of copies and doubtful labels."""
+    if not sample.pretrained:
+        return counts
+    others = sample.validation[tap - 1] if sample.validation else None
+    own = sample.pretrained[tap - 1]
+    return quality.judged(counts, own, sample.labels, others, lambda i: name(rows[i]))
+
+
+def _features(
+    paths: list[str], rows: NDArray[np.int64] | slice | None = None
+) -> list[NDArray[np.float32]]:
     """Pooled outputs by stage, of these rows or of all that are stored."""
     stored = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
     return stored if rows is None else [array[rows] for array in stored]

@@ -27,6 +27,7 @@ def count(load: LoadRecord, split: SplitRecord, labels: Labels) -> Size:
         per_class_median=float(np.median(per_class)),
         imbalance=max(load.per_class) / max(min(load.per_class), 1),
         duplicates=split.dropped,
+        copies=split.copies,
         median_side=load.median_side,
     )
 

@@ -59,7 +59,10 @@ class LoadRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRecord:
-    """Counts and digest of a split; the rows themselves are recomputed from the seed."""
+    """Counts and digest of a split; the rows themselves are recomputed from the seed.
+
+    `dropped` are exact copies across given splits, `copies` those that stayed in train.
+    """
 
     train: int
     validation: int
@@ -67,6 +70,7 @@ class SplitRecord:
     dropped: int
     digest: str
     notes: tuple[str, ...] = ()
+    copies: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,14 @@ from autotl.records.words import Strategy
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much there is to learn from. `imbalance` is largest class over smallest."""
+    """How much there is to learn from. `imbalance` is largest class over smallest.
+
+    `duplicates` are exact copies across given splits, which were dropped, `copies` exact ones
+    within the training rows. Of `examined` training rows: `near_copies` nearly repeat another one,
+    `doubts` have neighbours that all bear one other label (`doubtful`: ids of some, nearest
+    first). `near_leaks` are validation rows that nearly repeat one of them. `effective` is what the
+    training examples are worth (`measure.quality`). None: not measured.
+    """
 
     examples: int
     train: int
@@ -19,6 +26,13 @@ class Size:
     imbalance: float
     duplicates: int
     median_side: int
+    copies: int = 0
+    examined: int = 0
+    near_copies: int | None = None
+    near_leaks: int | None = None
+    doubts: int | None = None
+    doubtful: tuple[str, ...] = ()
+    effective: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
