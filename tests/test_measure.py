@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import entropy
 from sklearn.linear_model import Ridge
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier
 
 from autotl.activations import store
 from autotl.builtin import embedded
@@ -22,9 +21,7 @@ from autotl.measure import (
     measure,
     measuring,
     probes,
-    quality,
     sample,
-    similarity,
     size,
     speed,
 )
@@ -77,59 +74,6 @@ def test_counts() -> None:
     assert (found.examples, found.train, found.classes) == (10, 5, 2)
     assert (found.per_class_least, found.per_class_median, found.imbalance) == (1, 2.5, 4.0)
     assert (found.duplicates, found.median_side) == (3, 40)
-
-
-# ---- quality ----
-
-
-def test_nearest_are_those_of_scikit_learn() -> None:
-    features, _ = made(120, 10)
-    found = quality.nearest(features)
-    z = probes.standardise(features)
-    other = NearestNeighbors(n_neighbors=6, metric="cosine").fit(z)
-    distances, places = other.kneighbors(z)
-    assert np.array_equal(found.places, places[:, 1:])
-    assert np.allclose(found.distances, distances[:, 1:])
-
-
-def test_copies_are_counted_once_and_flipped_labels_are_named() -> None:
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, CLASSES, 300)
-    features = rng.normal(size=(300, 20)) + 8 * np.tile(np.eye(5), 4)[labels]
-    copied = features[:30] + 1e-4 * rng.normal(size=(30, 20))
-    both = np.concatenate([features, copied, copied[:5]])
-    theirs = np.concatenate([labels, labels[:30], labels[:5]])
-    flipped = np.array([100, 150, 200])
-    theirs[flipped] = (theirs[flipped] + 1) % CLASSES
-    plain = size.count(load_record(400, (130, 130, 140)), split_record(len(both)), theirs)
-    found = quality.judged(plain, both, theirs, copied[:7], str)
-    assert found.near_copies == 35
-    assert found.near_leaks == 7
-    assert (found.doubts, set(found.doubtful)) == (3, {"100", "150", "200"})
-    counts = np.bincount(theirs)
-    even = np.exp(entropy(counts)) / CLASSES
-    assert found.effective == pytest.approx(335 * (300 / 335) * (1 - 3 / 335) * even)
-
-
-def test_nothing_is_doubtful_among_a_few_and_one_row_is_no_error() -> None:
-    features, labels = made(5, 3)
-    assert quality.doubtful(quality.nearest(features), labels).size == 0
-    plain = size.count(load_record(1, (1, 0, 0)), split_record(1), labels[:1])
-    assert quality.judged(plain, features[:1], labels[:1], None, str) == plain
-
-
-@given(st.integers(0, 50))
-@settings(deadline=None)
-def test_size_does_not_depend_on_the_order_of_rows(seed: int) -> None:
-    features, labels = made(80, 4)
-    features = np.concatenate([features, features[:9]])
-    labels = np.concatenate([labels, labels[:9]])
-    order = np.random.default_rng(seed).permutation(len(labels))
-    plain = size.count(load_record(89, (30, 30, 29)), split_record(89), labels)
-    first = quality.judged(plain, features, labels, None, str)
-    other = quality.judged(plain, features[order], labels[order], None, lambda i: str(order[i]))
-    assert dataclasses.replace(first, doubtful=()) == dataclasses.replace(other, doubtful=())
-    assert set(first.doubtful) == set(other.doubtful)
 
 
 # ---- probes ----
@@ -289,77 +233,6 @@ def test_boundaries_of_real_backbones() -> None:
     own = (1341760, 1339264, 1297408, 1086976, 166400, 0)
     chosen = depth.boundary(right(*np.linspace(0.3, 0.9, 5)), own, 5)
     assert embedded.STAGES[chosen - 1] == "stage2"
-
-
-# ---- similarity ----
-
-
-def moments(
-    mean: float, deviation: float, *, images: int = 40, channels: int = 6, seed: int = 0
-) -> similarity.Moments:
-    """A layer that remembers mean 1 and variance 4, and inputs of another distribution."""
-    x = np.random.default_rng(seed).normal(mean, deviation, (images, 400, channels))
-    return similarity.Moments(
-        mean=x.mean(axis=1),
-        square=(x**2).mean(axis=1),
-        moving_mean=np.ones(channels),
-        moving_variance=np.full(channels, 4.0),
-        epsilon=0.0,
-    )
-
-
-@given(st.floats(-3, 3), st.floats(0.2, 5), st.floats(-3, 3), st.floats(0.2, 5))
-@settings(deadline=None)
-def test_divergence_is_half_the_sum_of_both(m: float, s: float, m2: float, s2: float) -> None:
-    def one_way(a: float, b: float, c: float, d: float) -> float:
-        return float(np.log(d / b) + (b**2 + (a - c) ** 2) / (2 * d**2) - 0.5)
-
-    expected = (one_way(m, s, m2, s2) + one_way(m2, s2, m, s)) / 2
-    found = similarity.divergence(np.array(m), np.array(s**2), np.array(m2), np.array(s2**2))
-    assert float(found) == pytest.approx(expected, abs=1e-9)
-    assert float(found) >= -1e-12
-
-
-def test_similarity_is_one_at_the_source_and_zero_at_noise() -> None:
-    noise = [moments(8.0, 6.0, seed=s) for s in range(3)]
-    source = [moments(1.0, 2.0, seed=s) for s in range(3, 6)]
-    at_source = similarity.similarity(source, noise, seed=0)
-    assert at_source.value == pytest.approx(1, abs=0.01)
-    at_noise = similarity.similarity(noise, noise, seed=0)
-    assert at_noise.value == pytest.approx(0, abs=1e-9)
-    beyond = similarity.similarity([moments(50.0, 6.0)], noise, seed=0)
-    assert beyond.value == 0
-    between = similarity.similarity([moments(2.0, 3.0, seed=9)], noise, seed=0)
-    assert 0 < between.low <= between.value <= between.high < 1
-    assert between == similarity.similarity([moments(2.0, 3.0, seed=9)], noise, seed=0)
-
-
-def test_similarity_is_a_known_figure() -> None:
-    flat = np.full((5, 2), 3.0)
-    layer = similarity.Moments(
-        mean=flat,
-        square=flat**2 + 4,
-        moving_mean=np.ones(2),
-        moving_variance=np.full(2, 4.0),
-        epsilon=0.0,
-    )
-    far = dataclasses.replace(layer, mean=flat + 2, square=(flat + 2) ** 2 + 4)
-    assert similarity.divergences([layer], np.ones((1, 5)))[0] == pytest.approx(0.5)
-    assert similarity.divergences([far], np.ones((1, 5)))[0] == pytest.approx(2.0)
-    found = similarity.similarity([layer], [far], seed=0)
-    assert found.value == pytest.approx(1 - np.log(1.5) / np.log(3))
-    assert found.low == pytest.approx(found.high)
-
-
-def test_similarity_is_null_with_a_reason() -> None:
-    found = similarity.similarity([], [], seed=0)
-    assert (found.value, found.low, found.high) == (None, None, None)
-    assert "batch norm" in found.reason
-    flat = np.ones((5, 2))
-    same = similarity.Moments(
-        mean=flat, square=flat * 5, moving_mean=flat[0], moving_variance=flat[0] * 4, epsilon=0.0
-    )
-    assert "noise" in similarity.similarity([same], [same], seed=0).reason
 
 
 # ---- the step ----

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autotl import activations, model
-from autotl.measure import similarity, speed
-from autotl.records import LocatedBackbone, Similarity, StoredPixels, from_json, to_json
+from autotl.measure import domain, speed
+from autotl.records import LocatedBackbone, StoredPixels, from_json, to_json
 from autotl.rows import opened
-
-if TYPE_CHECKING:
-    import keras
 
 Progress = Callable[[str, int, int], None]
 Read = Callable[[int, int], NDArray[np.uint8]]
-
-NOISE = 64
-"""Images of uniform noise that fix the foot of the similarity scale."""
-BATCH = 32
 
 
 def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
@@ -80,7 +73,7 @@ def _passed(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         if spec["random_rows"]
         else [],
         "mirrored": passed(spec["mirrored_rows"], "mirrored", mirror=True, trained=known),
-        "similarity": to_json(_similarity(net, located, images[similar], seed, progress)),
+        "similarity": to_json(domain.compare(net, located, images[similar], seed, progress)),
         "parameters_above": list(model.count_above(net, located.backbone.stages)),
         "speed": to_json(speed.measure(net, located, batch, pixels.classes, seed)),
     }
@@ -92,67 +85,3 @@ def _reader(images: NDArray[np.uint8], rows: list[int] | None, mirror: bool) -> 
         return found[:, :, ::-1] if mirror else found
 
     return read
-
-
-def _similarity(
-    net: keras.Model,
-    located: LocatedBackbone,
-    images: NDArray[np.uint8],
-    seed: int,
-    progress: Progress,
-) -> Similarity:
-    import keras
-
-    if located.weights is None:
-        return similarity.unknown("there are no pretrained weights")
-    layers = [x for x in net.layers if isinstance(x, keras.layers.BatchNormalization)]
-    if not layers:
-        return similarity.unknown("the backbone has no batch norm layers")
-    forward = _moments(net, layers)
-    size = located.input_size
-    noise = np.random.default_rng(seed).integers(0, 256, (NOISE, size, size, 3), dtype=np.uint8)
-    found = []
-    for name, pixels in (("similarity", images), ("similarity of noise", noise)):
-        rows = []
-        for start in range(0, len(pixels), BATCH):
-            batch = model.prepare(np.asarray(pixels[start : start + BATCH]), located.preprocessing)
-            rows.append(forward(batch))
-            progress(name, min(start + BATCH, len(pixels)), len(pixels))
-        found.append(_by_layer(layers, rows))
-    return similarity.similarity(found[0], found[1], seed=seed)
-
-
-def _moments(net: keras.Model, layers: list[Any]) -> Callable[[Any], list[NDArray[np.float32]]]:
-    """A pass that gives each batch norm input's mean and mean square per image and channel."""
-    import keras
-    import tensorflow as tf
-
-    outputs = keras.Model(net.input, [layer.input for layer in layers])
-
-    def moments(x: Any) -> Any:
-        maps = keras.tree.flatten(outputs(x, training=False))
-        axes = [tuple(range(1, len(m.shape) - 1)) for m in maps]
-        pairs = [
-            (tf.reduce_mean(m, a), tf.reduce_mean(tf.square(m), a))
-            for m, a in zip(maps, axes, strict=True)
-        ]
-        return [moment for pair in pairs for moment in pair]
-
-    graph = tf.function(moments, reduce_retracing=True)
-    return lambda x: [np.asarray(moment) for moment in graph(x)]
-
-
-def _by_layer(
-    layers: list[Any], batches: list[list[NDArray[np.float32]]]
-) -> list[similarity.Moments]:
-    whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    return [
-        similarity.Moments(
-            mean=whole[2 * i],
-            square=whole[2 * i + 1],
-            moving_mean=np.asarray(layer.moving_mean),
-            moving_variance=np.asarray(layer.moving_variance),
-            epsilon=layer.epsilon,
-        )
-        for i, layer in enumerate(layers)
-    ]

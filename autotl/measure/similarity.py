@@ -1,4 +1,4 @@
-"""Similarity of the target to the source domain, read off the batch norm layers.
+"""Similarity of the target to the source domain: 0 like noise, 1 like the source itself.
 
 A batch norm layer remembers the mean and variance of each channel over the source domain. The
 same figures of the target's examples say how far it lies from there: per channel the symmetric
@@ -7,19 +7,27 @@ Kullback-Leibler divergence of the two normal distributions,
     D = [(v + (m - M)^2) / V + (V + (m - M)^2) / v] / 4 - 1/2,
 
 with (m, v) of the target and (M, V) remembered; of these the median over the channels of a
-layer, and of those the median over the layers. What uniform noise gives through the same
-network is D0, and
+layer, and of those the median over the layers (of a stage, for the figure of the stage).
 
-    similarity = 1 - log(1 + D) / log(1 + D0), held within 0..1:
+Where reference statistics came with a backbone, there is another distance: that of Frechet between
+the normal distributions of the last stage's averaged outputs (Heusel 2017), in the reference's
+first `COMPONENTS` principal components scaled to variance 1, over their number,
 
-1 where the target's statistics are the source's own, 0 where the network finds it as foreign as
-noise. No figure is set by hand: the scale is the network's own response to noise.
+    D = [|m|^2 + sum_i (1 - sqrt(l_i))^2] / components,
+
+with m the mean there and l_i the eigenvalues of the covariance.
+
+Either way D0 is what uniform noise gives through the same network, and
+
+    similarity = 1 - log(1 + D) / log(1 + D0), held within 0..1.
+
+No figure is set by hand: the scale is the network's own response to noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +37,9 @@ from autotl.records import Similarity
 
 DRAWS = 200
 """Bootstrap samples of the examples."""
+COMPONENTS = 64
+LEAST = 1e-6
+"""Share of the largest eigenvalue under which a component is left out."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -46,25 +57,127 @@ class Moments:
     epsilon: float
 
 
-def similarity(target: Sequence[Moments], noise: Sequence[Moments], *, seed: int) -> Similarity:
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Mean (channels,) and covariance (channels, channels) of a stage's averaged output over held
+    out images of the source domain.
+    """
+
+    mean: Floats
+    covariance: Floats
+
+
+def similarity(
+    target: Sequence[Moments],
+    noise: Sequence[Moments],
+    *,
+    stages: Sequence[int] = (),
+    outputs: tuple[Floats, Floats] | None = None,
+    reference: Reference | None = None,
+    seed: int,
+) -> Similarity:
     """Similarity with a 95 % bootstrap interval over examples, from one `Moments` a layer.
 
-    Null, with the reason, where there is no batch norm or where noise does not differ.
+    `stages` is the stage of each layer; `outputs` the averaged outputs (images, channels) of target
+    and noise that belong to `reference`. Null, with the reason, where there is neither batch norm
+    nor reference, or where noise does not differ.
     """
-    if not target:
-        return unknown("the backbone has no batch norm layers")
+    by_reference = _by_reference(outputs, reference, seed) if outputs and reference else None
+    found = _by_batch_norm(target, noise, seed) if target else None
+    if found is None:
+        return by_reference or unknown(
+            "noise passes the backbone's batch norm layers like its source domain"
+            if target
+            else "the backbone has neither batch norm layers nor reference statistics"
+        )
+    return replace(
+        found,
+        stages=_by_stage(target, noise, stages),
+        frechet=by_reference.value if by_reference else None,
+    )
+
+
+def _by_batch_norm(
+    target: Sequence[Moments], noise: Sequence[Moments], seed: int
+) -> Similarity | None:
     whole = np.ones((1, len(noise[0].mean)))
-    scale = float(np.log1p(divergences(noise, whole)[0]))
+    return _scaled(
+        lambda weights: divergences(target, weights),
+        float(divergences(noise, whole)[0]),
+        len(target[0].mean),
+        seed,
+    )
+
+
+def _by_reference(
+    outputs: tuple[Floats, Floats], reference: Reference, seed: int
+) -> Similarity | None:
+    target, noise = (whitened(one, reference) for one in outputs)
+    foot = float(frechet(noise, np.ones((1, len(noise))))[0])
+    found = _scaled(lambda weights: frechet(target, weights), foot, len(target), seed)
+    return None if found is None else replace(found, frechet=found.value)
+
+
+def _scaled(
+    distances: Callable[[Floats], NDArray[np.float64]], noise: float, images: int, seed: int
+) -> Similarity | None:
+    """From distances for weights (draws, images) to the scale whose foot is that of noise."""
+    scale = float(np.log1p(noise))
     if not np.isfinite(scale) or scale <= 0:
-        return unknown("noise passes the backbone's batch norm layers like its source domain")
-    images = len(target[0].mean)
+        return None
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(images, np.full(images, 1 / images), size=DRAWS)
-    found = divergences(target, np.concatenate([np.ones((1, images)), draws]))
+    found = distances(np.concatenate([np.ones((1, images)), draws]))
     values = np.clip(1 - np.log1p(found) / scale, 0, 1)
     low, high = np.percentile(values[1:], [2.5, 97.5])
     value = float(values[0])
     return Similarity(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def _by_stage(
+    target: Sequence[Moments], noise: Sequence[Moments], stages: Sequence[int]
+) -> tuple[float | None, ...]:
+    """Similarity of each stage up to the last that has batch norm; None where one has none."""
+    if not stages:
+        return ()
+    found: list[float | None] = []
+    for stage in range(max(stages) + 1):
+        inside = [i for i, one in enumerate(stages) if one == stage]
+        apart, foot = (
+            float(divergences([side[i] for i in inside], np.ones((1, len(side[0].mean))))[0])
+            if inside
+            else 0.0
+            for side in (target, noise)
+        )
+        scale = np.log1p(foot)
+        value = 1 - np.log1p(apart) / scale if scale > 0 and np.isfinite(scale) else np.nan
+        found.append(float(np.clip(value, 0, 1)) if np.isfinite(value) else None)
+    return tuple(found)
+
+
+def whitened(outputs: Floats, reference: Reference) -> NDArray[np.float64]:
+    """`outputs` (n, channels) in the reference's first components, scaled: (n, components)."""
+    values, vectors = np.linalg.eigh(np.asarray(reference.covariance, np.float64))
+    first = np.argsort(values)[::-1][:COMPONENTS]
+    first = first[values[first] > LEAST * max(values.max(), 0.0)]
+    centred = np.asarray(outputs, np.float64) - reference.mean
+    return np.asarray(centred @ (vectors[:, first] / np.sqrt(values[first])))
+
+
+def frechet(outputs: Floats, weights: Floats) -> NDArray[np.float64]:
+    """Frechet distance of `outputs` (images, components) to mean 0 and covariance 1, over the
+    components, for each row of `weights` (draws, images).
+    """
+    found = []
+    for row in np.asarray(weights, np.float64):
+        share = row / row.sum()
+        mean = share @ outputs
+        centred = (outputs - mean) * np.sqrt(share)[:, None]
+        deviations = np.linalg.svd(centred, compute_uv=False)
+        missing = outputs.shape[1] - len(deviations)
+        apart = (mean**2).sum() + ((1 - deviations) ** 2).sum() + missing
+        found.append(apart / outputs.shape[1])
+    return np.array(found)
 
 
 def unknown(reason: str) -> Similarity:

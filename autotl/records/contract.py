@@ -83,8 +83,8 @@ class Backbone:
     none exist (only `scratch` works). `parameters` is `count_params()` of what `build` returns,
     batch norm statistics included. `license` is the code's and `weights_license` the weights'; both
     go into the model's card. `source_domain` says in words what the weights were trained on, and
-    `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` is not read
-    yet.
+    `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` give a
+    second measure of similarity at their input size, and the only one without batch norm.
     """
 
     name: str

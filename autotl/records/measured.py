@@ -39,13 +39,18 @@ class Size:
 class Similarity:
     """Similarity of the target to the source domain, 0 (like noise) to 1, with a 95 % interval.
 
-    All three are None where it cannot be measured; `reason` then says why.
+    All three are None where it cannot be measured; `reason` then says why. They are by batch norm
+    where the backbone has it, else by Frechet distance; `stages` is the figure of each stage by
+    batch norm (None for one without), `frechet` that by the reference statistics, None where there
+    are none of the input size.
     """
 
     value: float | None
     low: float | None
     high: float | None
     reason: str = ""
+    stages: tuple[float | None, ...] = ()
+    frechet: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

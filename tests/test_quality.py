@@ -1,0 +1,65 @@
+"""Copies, leaks and doubtful labels, against known answers and scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import entropy
+from sklearn.neighbors import NearestNeighbors
+
+from autotl.measure import probes, quality, size
+from tests.test_measure import CLASSES, load_record, made, split_record
+
+
+def test_nearest_are_those_of_scikit_learn() -> None:
+    features, _ = made(120, 10)
+    found = quality.nearest(features)
+    z = probes.standardise(features)
+    other = NearestNeighbors(n_neighbors=6, metric="cosine").fit(z)
+    distances, places = other.kneighbors(z)
+    assert np.array_equal(found.places, places[:, 1:])
+    assert np.allclose(found.distances, distances[:, 1:])
+
+
+def test_copies_are_counted_once_and_flipped_labels_are_named() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, CLASSES, 300)
+    features = rng.normal(size=(300, 20)) + 8 * np.tile(np.eye(5), 4)[labels]
+    copied = features[:30] + 1e-4 * rng.normal(size=(30, 20))
+    both = np.concatenate([features, copied, copied[:5]])
+    theirs = np.concatenate([labels, labels[:30], labels[:5]])
+    flipped = np.array([100, 150, 200])
+    theirs[flipped] = (theirs[flipped] + 1) % CLASSES
+    plain = size.count(load_record(400, (130, 130, 140)), split_record(len(both)), theirs)
+    found = quality.judged(plain, both, theirs, copied[:7], str)
+    assert found.near_copies == 35
+    assert found.near_leaks == 7
+    assert (found.doubts, set(found.doubtful)) == (3, {"100", "150", "200"})
+    counts = np.bincount(theirs)
+    even = np.exp(entropy(counts)) / CLASSES
+    assert found.effective == pytest.approx(335 * (300 / 335) * (1 - 3 / 335) * even)
+
+
+def test_nothing_is_doubtful_among_a_few_and_one_row_is_no_error() -> None:
+    features, labels = made(5, 3)
+    assert quality.doubtful(quality.nearest(features), labels).size == 0
+    plain = size.count(load_record(1, (1, 0, 0)), split_record(1), labels[:1])
+    assert quality.judged(plain, features[:1], labels[:1], None, str) == plain
+
+
+@given(st.integers(0, 50))
+@settings(deadline=None)
+def test_size_does_not_depend_on_the_order_of_rows(seed: int) -> None:
+    features, labels = made(80, 4)
+    features = np.concatenate([features, features[:9]])
+    labels = np.concatenate([labels, labels[:9]])
+    order = np.random.default_rng(seed).permutation(len(labels))
+    plain = size.count(load_record(89, (30, 30, 29)), split_record(89), labels)
+    first = quality.judged(plain, features, labels, None, str)
+    other = quality.judged(plain, features[order], labels[order], None, lambda i: str(order[i]))
+    assert dataclasses.replace(first, doubtful=()) == dataclasses.replace(other, doubtful=())
+    assert set(first.doubtful) == set(other.doubtful)
