@@ -134,6 +134,7 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
         head = {"strategy": None, "share": None, "variant": "", "rows": len(trainings)}
         head |= {"planned": sum(not variant for _, _, variant, _ in trainings)}
         head |= {"seconds": time.monotonic() - begun, "measurements": to_json(measured)}
+        head |= {"proxies": bench.proxies(asked)}
         yield about | head
     for name, share, variant, recipe in trainings:
         if (name, share, variant) in done:
