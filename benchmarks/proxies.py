@@ -62,9 +62,8 @@ def _evidence(n: int, d: int, squares: Floats, z: Floats, outside: float) -> flo
         alpha
     )
     fitted = beta * residual + alpha * weights
-    evidence = (
-        d * np.log(alpha) + n * np.log(beta) - log_determinant - fitted - n * np.log(2 * np.pi)
-    )
+    evidence = d * np.log(alpha) + n * np.log(beta) - log_determinant - fitted
+    evidence -= n * np.log(2 * np.pi)
     return float(evidence / 2 / n)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from autotl.records import Recipe, Strategy
 
-VARIED = {"embedded": (50, 200, 1000), "MobileNetV2": (200,)}
+VARIED = {"embedded": (50, 200, 1000), "MobileNetV2": (50,)}
 """Training sizes at which variants are trained, by backbone."""
 THIRD = 1 / 3
 RATES = {"rate / 3": 1 / 3, "rate x 3": 3.0}

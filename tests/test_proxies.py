@@ -31,12 +31,9 @@ def test_logme_is_the_greatest_log_evidence(proxies: ModuleType, channels: int) 
         assert sign > 0
         return float(0.5 * (determinant + y @ np.linalg.solve(covariance, y))) / 40
 
-    best = [
-        -minimize(
-            negative, [0.0, 0.0], args=((labels == c).astype(float),), method="Nelder-Mead"
-        ).fun
-        for c in (0, 1)
-    ]
+    targets = [(labels == c).astype(float) for c in (0, 1)]
+    start = [0.0, 0.0]
+    best = [-minimize(negative, start, args=(y,), method="Nelder-Mead").fun for y in targets]
     assert proxies.logme(features, labels) == pytest.approx(np.mean(best), abs=2e-3)
 
 
