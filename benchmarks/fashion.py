@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 
-def npz(folder: Path, out: Path) -> Path:
-    """Write the first 10,000 training and 2,000 test images to `out`; return the path."""
+def npz(folder: Path, out: Path, train: int = 10_000) -> Path:
+    """Write the first `train` training and 2,000 test images to `out`; return the path."""
 
     def idx(name: str, skip: int, count: int) -> np.ndarray:
         with gzip.open(folder / name) as stream:
             return np.frombuffer(stream.read(), np.uint8, offset=skip)[:count]
 
-    train, test, area = 10_000, 2_000, 28 * 28
+    test, area = 2_000, 28 * 28
     path = out / "fashion-mnist.npz"
     np.savez(
         path,

@@ -1,6 +1,6 @@
 """Does the decision choose well? Every strategy in every cell, and the regret of ways to choose.
 
-    python benchmarks/strategies.py DATA [--fashion FOLDER] [--quick] [--minutes M]
+    python benchmarks/strategies.py DATA [--fashion FOLDER] [--cifar FOLDER] [--quick] [--minutes M]
     python benchmarks/strategies.py --table
 
 A cell is a data set, a training size, a backbone and a seed, which draws the examples and all else.
@@ -62,6 +62,8 @@ CAPS = {"embedded": None, "MobileNetV2": 1200.0}
 GROWN = 1.5
 """A set has a cell of a size where it has so many times the examples of the size before."""
 TENTH, TEST = 0.1, 2000
+FASHION = 30_000
+"""Training images of Fashion-MNIST, of which validation takes a fifth."""
 CELL = ("data", "backbone", "input_size", "limit", "seed", "code")
 
 
@@ -82,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("data", type=Path, nargs="?")
     made.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's IDX files")
+    made.add_argument("--cifar", type=Path, help="CIFAR-10 whole, for its cell of 20,000")
     made.add_argument("--quick", action="store_true", help="what twenty minutes hold")
     made.add_argument("--minutes", type=float, help="begin no training after that time")
     made.add_argument("--backbones", nargs="+", default=list(SIZES), choices=list(SIZES))
@@ -95,8 +98,10 @@ def run(options: argparse.Namespace) -> None:
     ends = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     with Bench() as bench:
         paths = {name: options.data / name for name in _sets(options)}
+        if options.cifar is not None:
+            paths["cifar10"] = options.cifar
         if "fashion-mnist" in paths:
-            paths["fashion-mnist"] = npz(options.fashion, bench.folder)
+            paths["fashion-mnist"] = npz(options.fashion, bench.folder, FASHION)
         for cell in cells(options):
             for row in _missing(bench, paths[cell["data"]], cell):
                 keep(ROWS, row)
