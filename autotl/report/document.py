@@ -24,6 +24,7 @@ from autotl.records import (
     Trial,
     to_json,
 )
+from autotl.report.benefits import benefits
 
 SCHEMA = "autotl-report/1"
 SLACK_SHARE, SLACK_SECONDS = 0.05, 5.0
@@ -157,6 +158,7 @@ def _search(search: SearchRecord, trials: tuple[Trial, ...]) -> dict[str, Any]:
         "metric": search.metric,
         "stopped": search.stopped,
         "notes": list(search.notes),
+        "transfer": benefits(trials),
         "ledger": [_trial(trial) for trial in trials],
     }
 

@@ -22,6 +22,7 @@ from autotl.records import (
     SplitRecord,
     Trial,
 )
+from autotl.report.benefits import sentence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -126,10 +127,12 @@ def evidence(measurements: Measurements, decision: Decision) -> list[Any]:
 
 
 def _probes(measured: Measurements) -> Table:
-    headings = ("stage", "linear", "k-NN", "linear, random weights")
+    headings = ("stage", "linear", "k-NN", "linear, random weights", "similarity")
     table = _table("Probes by stage (cross-validated accuracy)", headings)
     random = {probe.stage: probe for probe in measured.probes if not probe.pretrained}
     shown = [p for p in measured.probes if p.pretrained] or list(random.values())
+    by_stage = zip(measured.stages, measured.similarity.stages, strict=False)
+    near = {stage: f"{value:.2f}" for stage, value in by_stage if value is not None}
     for probe in shown:
         mark = " (tap)" if probe.stage == measured.stages[measured.tap - 1] else ""
         other = random.get(probe.stage)
@@ -138,6 +141,7 @@ def _probes(measured: Measurements) -> Table:
             f"{probe.linear:.3f}" if probe.pretrained else "-",
             f"{probe.knn:.3f}" if probe.pretrained else "-",
             f"{other.linear:.3f}" if other else "-",
+            near.get(probe.stage, "-"),
         )
     return table
 
@@ -178,7 +182,9 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
         f"Report  {folder}/report.json, {folder}/MODEL_CARD.md\n"
         f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
-    told = [Text(report["overrun"]), Text()] if report.get("overrun") else []
+    transfer = report["search"].get("transfer")
+    words = [report.get("overrun"), sentence(transfer) if transfer else None]
+    told = [part for one in words if one for part in (Text(one), Text())]
     return [_figures(report), _reasons(report["decision"]["reasons"]), Text(), *told, where]
 
 

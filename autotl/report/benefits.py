@@ -1,0 +1,86 @@
+"""What transfer brought: the three benefits of Torrey and Shavlik (2009), against scratch.
+
+"Transfer learning", in Handbook of Research on Machine Learning Applications, figure 2: a higher
+start, a higher slope, a higher asymptote of the accuracy over training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autotl.records import Trial, to_json
+
+RISEN = 0.9
+"""Share of the way from start to asymptote over which the slope is taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Accuracy, 0 to 1, on validation rows: after the first epoch, gained per epoch until `RISEN`
+    of the way, and the best; `reached` is the first epoch (1-based) of at least what scratch's best
+    was, None where there is none.
+    """
+
+    start: float
+    slope: float
+    asymptote: float
+    reached: int | None
+
+
+def curve(accuracies: Sequence[float], threshold: float) -> Curve:
+    """The figures of one training from its accuracies after each epoch (at least one)."""
+    start, best = accuracies[0], max(accuracies)
+    goal = start + RISEN * (best - start)
+    risen = next(epoch for epoch, value in enumerate(accuracies) if value >= goal)
+    return Curve(
+        start=start,
+        slope=(accuracies[risen] - start) / risen if risen else 0.0,
+        asymptote=best,
+        reached=next((e for e, value in enumerate(accuracies, 1) if value >= threshold), None),
+    )
+
+
+def benefits(trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """The curves of the best transferred training and of the best from scratch, by their trials'
+    numbers; None unless the run has finished both.
+    """
+    trained = [trial for trial in trials if len(_accuracies(trial)) > 1 and trial.parent is None]
+    sides = {
+        "transferred": [trial for trial in trained if trial.recipe.pretrained],
+        "scratch": [trial for trial in trained if not trial.recipe.pretrained],
+    }
+    if not all(sides.values()):
+        return None
+    best = {name: max(some, key=lambda t: max(_accuracies(t))) for name, some in sides.items()}
+    threshold = max(_accuracies(best["scratch"]))
+    return {
+        name: {"trial": trial.number, "strategy": trial.recipe.strategy}
+        | to_json(curve(_accuracies(trial), threshold))
+        for name, trial in best.items()
+    }
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The benefits in words, in points of accuracy."""
+    ours, theirs = found["transferred"], found["scratch"]
+    start, slope, best = (
+        f"{100 * (ours[key] - theirs[key]):+.1f}" for key in ("start", "slope", "asymptote")
+    )
+    when = (
+        f"it reached the best of scratch after epoch {ours['reached']}, scratch after "
+        f"{theirs['reached']}"
+        if ours["reached"]
+        else "it never reached the best of scratch"
+    )
+    return (
+        f"Against scratch, {ours['strategy']} started {start} points on validation, rose by "
+        f"{slope} points an epoch more and ended {best}; {when}."
+    )
+
+
+def _accuracies(trial: Trial) -> list[float]:
+    if trial.result is None:
+        return []
+    return [epoch["accuracy"] for epoch in trial.result.history if "epoch" in epoch]

@@ -1,0 +1,70 @@
+"""The three benefits of transfer, by curves whose figures are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from autotl.records import FileRef, Trial, TrialResult
+from autotl.report.benefits import benefits, curve, sentence
+from tests.trials import recipe
+
+FILE = FileRef(path="x", sha256="0", size=1)
+
+
+def trial(number: int, strategy: str, *accuracies: float, parent: int | None = None) -> Trial:
+    history = tuple(
+        {"epoch": float(epoch), "accuracy": value} for epoch, value in enumerate(accuracies, 1)
+    )
+    result = TrialResult(
+        metrics={"accuracy": max(accuracies)},
+        epochs=len(accuracies),
+        seconds=1.0,
+        weights=FILE,
+        predictions=FILE,
+        stopped="epochs",
+        history=history if len(accuracies) > 1 else ({"accuracy": accuracies[0]},),
+    )
+    return Trial(
+        number=number,
+        origin="default",
+        recipe=recipe(strategy, pretrained=strategy != "scratch"),
+        hyperparameters={},
+        status="finished",
+        seconds=1.0,
+        result=result,
+        parent=parent,
+    )
+
+
+def test_a_curves_figures() -> None:
+    found = curve([0.2, 0.4, 0.6, 0.65, 0.6], threshold=0.62)
+    assert (found.start, found.asymptote, found.reached) == (0.2, 0.65, 4)
+    assert found.slope == pytest.approx((0.65 - 0.2) / 3)  # .605 is nine tenths of the way
+    flat = curve([0.5, 0.5], threshold=0.9)
+    assert (flat.slope, flat.reached) == (0.0, None)
+
+
+def test_the_best_of_each_kind_are_compared() -> None:
+    trials = [
+        trial(0, "feature-extraction", 0.9),
+        trial(1, "full-fine-tune", 0.7, 0.8, 0.85),
+        trial(2, "partial-freeze", 0.6, 0.7),
+        trial(3, "scratch", 0.2, 0.5, 0.6),
+        trial(4, "full-fine-tune", 0.9, 0.95, parent=1),
+    ]
+    found = benefits(trials)
+    assert found is not None
+    assert (found["transferred"]["trial"], found["scratch"]["trial"]) == (1, 3)
+    assert (found["transferred"]["reached"], found["scratch"]["reached"]) == (1, 3)
+    told = sentence(found)
+    assert "full-fine-tune started +50.0 points" in told
+    assert "ended +25.0" in told
+    assert "after epoch 1, scratch after 3" in told
+
+
+def test_there_is_nothing_to_tell_without_both() -> None:
+    assert benefits([trial(1, "full-fine-tune", 0.7, 0.8)]) is None
+    assert benefits([trial(0, "feature-extraction", 0.9), trial(1, "scratch", 0.2, 0.3)]) is None
+    worse = benefits([trial(1, "full-fine-tune", 0.2, 0.3), trial(2, "scratch", 0.2, 0.9)])
+    assert worse is not None
+    assert "never reached" in sentence(worse)
