@@ -46,10 +46,11 @@ def autotl_step_finished(step: str, record: Any) -> None:
     """Called in the parent process after each step of a run is in the journal, once a step.
 
     `step` and the class of `record`, in `autotl.records`: "load" `LoadRecord`, "split"
-    `SplitRecord`, "backbone" `LocatedBackbone`, "measure" `Measurements`, "decide" `Decision`,
-    "search" `SearchRecord`, "evaluate" `Evaluation`, "export" `Export`, "report" `ReportRecord`.
-    Not called for steps replayed from the journal. A return is ignored; an exception is reported
-    as a warning that names the plugin and changes nothing.
+    `SplitRecord`, "rank" `Ranking` (where several backbones were compared), "backbone"
+    `LocatedBackbone`, "measure" `Measurements`, "decide" `Decision`, "search" `SearchRecord`,
+    "evaluate" `Evaluation`, "export" `Export`, "report" `ReportRecord`. Not called for steps
+    replayed from the journal. A return is ignored; an exception is reported as a warning that names
+    the plugin and changes nothing.
     """
 
 

@@ -144,7 +144,7 @@ def _steps(
         worker.warm()
         tools: Options = {"worker": worker, "progress": listener.progress}
         places: Options = {"run_folder": folder, "folder": cache, "seed": asked.seed, **tools}
-        loaded, rows, located, pixels = prepared(at, data, cache)
+        loaded, rows, located, pixels = prepared(at, data, cache, worker)
         if cluster is not None:
             check_pixels(pixels)
         measured, decision = _decided(at, loaded, rows, located, pixels, {"folder": cache, **tools})
@@ -226,7 +226,7 @@ def inspect(
         worker.warm()
         tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
         given = _given(asked.data, data)
-        loaded, rows, located, pixels = prepared(at, given, tools["folder"])
+        loaded, rows, located, pixels = prepared(at, given, tools["folder"], worker)
         measured, decision = _decided(at, loaded, rows, located, pixels, tools)
     return Inspection(loaded.record, rows.record, located, measured, decision)
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autotl import loading
-from autotl.activations import store_pixels
+from autotl.activations import store_pixels, store_rows
 from autotl.errors import PluginError, RunFolderError
 from autotl.files import sha256
-from autotl.plugins import locate_backbone
+from autotl.measure import MOST, rank
+from autotl.plugins import AUTO, choose_input_size, locate_backbone, located, usable
 from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
 from autotl.sitting import Sitting
 from autotl.split import split
+from autotl.worker import Worker
 
 
 def prepared(
-    at: Sitting, data: Any, cache: Path
+    at: Sitting, data: Any, cache: Path, worker: Worker
 ) -> tuple[loading.Loaded, Split, LocatedBackbone, StoredPixels]:
     """Load the data, split it, settle the backbone and its input size, and store the pixels."""
     loaded = _loaded(at, data)
@@ -32,12 +37,14 @@ def prepared(
         "weights_file": Path(at.asked.weights) if at.asked.weights else None,
         "strategy": at.asked.strategy,
     }
+    name, reason = _chosen(at, loaded, rows, side, cache, worker)
     located = at.once(
         "backbone",
         locate_backbone,
         at.plugins,
-        at.asked.backbone,
+        name,
         **wanted,
+        reason=reason,
         progress=at.listener.progress,
         verify=_same_weights,
     )
@@ -53,6 +60,46 @@ def prepared(
     )
     at.require_seconds("anything was measured")
     return loaded, rows, located, pixels
+
+
+def _chosen(
+    at: Sitting, loaded: loading.Loaded, rows: Split, side: int, cache: Path, worker: Worker
+) -> tuple[str, str]:
+    """The backbone's name, and why it is taken; where it is "auto" and several have weights here,
+    the one that a probe of each prefers.
+    """
+    asked = at.asked
+    if asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch":
+        return asked.backbone, ""
+    places = [
+        located(one, choose_input_size(one.offered.backbone.input_sizes, side))
+        for one in itertools.islice(usable(at.plugins), MOST)
+    ]
+    if len(places) < 2:
+        return asked.backbone, ""
+    data = loaded.dataset
+
+    def store(place: LocatedBackbone, chosen: Sequence[int]) -> tuple[Path, str, list[int]]:
+        wanted = {rows.train[i]: i for i in chosen}
+        kept = store_rows(data, list(wanted), loaded.hashes, place, cache, at.listener.progress)
+        return kept.path, kept.key, [wanted[row] for row in kept.rows]
+
+    labels = np.array([data.labels[row] for row in rows.train])
+    found = at.once(
+        "rank",
+        rank,
+        places,
+        labels,
+        len(data.classes),
+        store,
+        worker,
+        folder=cache,
+        examples=len(data.labels),
+        seed=asked.seed,
+        seconds_left=at.seconds_left(),
+        progress=at.listener.progress,
+    )
+    return found.chosen, found.reason
 
 
 def _crops(at: Sitting) -> bool:
@@ -108,7 +155,7 @@ def _with_weights(at: Sitting, located: LocatedBackbone, wanted: dict[str, Any])
     if located.weights is None or Path(located.weights).is_file():
         return located
     with contextlib.suppress(PluginError):
-        now = locate_backbone(at.plugins, at.asked.backbone, **wanted, download=False)
+        now = locate_backbone(at.plugins, located.backbone.name, **wanted, download=False)
         if now.weights_sha256 == located.weights_sha256:
             return replace(located, weights=now.weights)
     raise _other_weights(located, "gone")

@@ -153,7 +153,7 @@ def test_loaders_get_the_name_that_a_resumed_run_gives_them(
 ) -> None:
     got: list[Any] = []
 
-    def prepared(at: Sitting, data: Any, cache: Path) -> None:
+    def prepared(at: Sitting, data: Any, cache: Path, worker: Any) -> None:
         got.append(data)
         raise KeyboardInterrupt
 
@@ -222,7 +222,7 @@ def test_a_resumed_run_without_its_weights_file_says_so(
 def test_what_was_held_in_the_store_is_let_go(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepared(at: Sitting, data: Any, cache: Path) -> None:
+    def prepared(at: Sitting, data: Any, cache: Path, worker: Any) -> None:
         with store.arrays(cache, ["0" * 40], [(4,)], [np.uint8]):
             pass
         held.append(len(store._held))
@@ -292,7 +292,7 @@ def test_a_finished_run_whose_files_changed_is_refused(name: str, tmp_path: Path
 def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Budget]]:
     """A run that was interrupted early, and the budgets that its next sittings go by."""
 
-    def prepared(at: Sitting, data: Any, cache: Path) -> None:
+    def prepared(at: Sitting, data: Any, cache: Path, worker: Any) -> None:
         seen.append(at.asked.budget)
         raise KeyboardInterrupt
 

@@ -1,8 +1,10 @@
 """How much data, how near to the source domain, how separable at each depth, how fast here.
 
-`measure` runs in the parent; the networks run in a worker, by `measure.sample`.
+`measure`, and `rank` among several backbones, run in the parent; the networks run in a worker, by
+`measure.sample` and `measure.ranked`.
 """
 
 from autotl.measure.measuring import measure
+from autotl.measure.ranking import MOST, rank
 
-__all__ = ["measure"]
+__all__ = ["MOST", "measure", "rank"]

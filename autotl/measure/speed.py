@@ -42,10 +42,16 @@ def measure(
     """
     stages = located.backbone.stages
     above = _share_above(net, stages, images)
-    forward = least(functools.partial(_finished, _graph(net.input, net.output), images), REPEATS)
     fixed, train = _training(net, located, images, classes, seed)
-    count = len(images)
-    return Speed(forward=forward / count, train=train / count, share_above=above, fixed=fixed)
+    return Speed(
+        forward=forward(net, images), train=train / len(images), share_above=above, fixed=fixed
+    )
+
+
+def forward(net: keras.Model, images: NDArray[np.float32]) -> float:
+    """Seconds an image of a forward pass over prepared `images`."""
+    graph = _graph(net.input, net.output)
+    return least(functools.partial(_finished, graph, images), REPEATS) / len(images)
 
 
 def _share_above(

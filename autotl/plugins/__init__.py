@@ -12,6 +12,7 @@ from autotl.plugins.discovery import (
     discover,
 )
 from autotl.plugins.weights import (
+    AUTO,
     Candidate,
     auto,
     choose_backbone,
@@ -21,9 +22,11 @@ from autotl.plugins.weights import (
     locate,
     locate_backbone,
     located,
+    usable,
 )
 
 __all__ = [
+    "AUTO",
     "Candidate",
     "ListedPlugin",
     "OfferedBackbone",
@@ -38,4 +41,5 @@ __all__ = [
     "locate",
     "locate_backbone",
     "located",
+    "usable",
 ]

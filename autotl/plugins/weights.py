@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,11 +44,13 @@ def locate_backbone(
     weights_file: Path | None = None,
     strategy: Strategy | None = None,
     download: bool = True,
+    reason: str = "",
     progress: Progress = None,
 ) -> LocatedBackbone:
     """The backbone that `name` means, its weights and its input size for such images.
 
-    `median_side` is the median of the images' shorter sides in pixels. See `choose_backbone` for
+    `median_side` is the median of the images' shorter sides in pixels, `reason` why it was named
+    where several were compared. See `choose_backbone` for
     `name` and the errors; the strategy "scratch" needs no weights.
     """
     candidate = choose_backbone(
@@ -60,7 +62,7 @@ def locate_backbone(
         progress=progress,
     )
     sizes = candidate.offered.backbone.input_sizes
-    return located(candidate, choose_input_size(sizes, median_side))
+    return replace(located(candidate, choose_input_size(sizes, median_side)), reason=reason)
 
 
 def choose_backbone(
@@ -125,20 +127,13 @@ def find(plugins: Plugins, name: str) -> OfferedBackbone:
 def auto(plugins: Plugins, *, need_weights: bool = True) -> Candidate:
     """Of the backbones whose weights are on this machine, the one with the most parameters.
 
-    A ranking by size alone correlates with the outcome of transfer at .91 ("How NOT to benchmark
-    your transferability metric", arXiv 2510.06448). Nothing is downloaded; damaged weights are
-    passed over with a warning. Where none has weights here, `PluginError`, or without
-    `need_weights` the one with the fewest parameters.
+    Where none has weights here, `PluginError`, or without `need_weights` the one with the fewest
+    parameters.
     """
-    ranked = sorted(plugins.backbones, key=lambda o: (-o.backbone.parameters, o.backbone.name))
-    for offered in ranked:
-        try:
-            path, digest = locate(offered)
-        except PluginError as error:
-            _log.warning("%s is passed over: %s", offered.backbone.name, error.message)
-            continue
-        if path is not None:
-            return Candidate(offered=offered, weights=path, sha256=digest)
+    first = next(usable(plugins), None)
+    if first is not None:
+        return first
+    ranked = _by_size(plugins)
     if ranked and not need_weights:
         return Candidate(offered=ranked[-1], weights=None, sha256=None)
     raise PluginError(
@@ -147,6 +142,25 @@ def auto(plugins: Plugins, *, need_weights: bool = True) -> Candidate:
         "them.",
         details=tuple(str(path) for offered in ranked for path in _known_places(offered)),
     )
+
+
+def usable(plugins: Plugins) -> Iterator[Candidate]:
+    """The backbones whose weights are on this machine, those with the most parameters first.
+
+    Nothing is downloaded; damaged weights are passed over with a warning.
+    """
+    for offered in _by_size(plugins):
+        try:
+            path, digest = locate(offered)
+        except PluginError as error:
+            _log.warning("%s is passed over: %s", offered.backbone.name, error.message)
+            continue
+        if path is not None:
+            yield Candidate(offered=offered, weights=path, sha256=digest)
+
+
+def _by_size(plugins: Plugins) -> list[OfferedBackbone]:
+    return sorted(plugins.backbones, key=lambda o: (-o.backbone.parameters, o.backbone.name))
 
 
 def here(offered: OfferedBackbone) -> Path | None:

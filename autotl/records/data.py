@@ -21,7 +21,7 @@ class LocatedBackbone:
     """A backbone, the weights file found for it on this machine, and the chosen input size.
 
     `preprocessing.size` equals `input_size`. `weights` is an absolute path, or None where only
-    random weights are to be had.
+    random weights are to be had. `reason` says why it was taken, where several were compared.
     """
 
     backbone: Backbone
@@ -30,6 +30,7 @@ class LocatedBackbone:
     preprocessing: Preprocessing
     weights: str | None
     weights_sha256: str | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

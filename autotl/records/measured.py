@@ -116,6 +116,31 @@ class Measurements:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """One backbone among several: cross-validated accuracy of a linear probe on its last stage, and
+    seconds an image of a forward pass; both None where it could not be run (`failure`).
+    """
+
+    name: str
+    input_size: int
+    parameters: int
+    linear: float | None = None
+    forward: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The backbone chosen by probing several on `examples` training rows, and why."""
+
+    chosen: str
+    reason: str
+    examples: int
+    candidates: tuple[Ranked, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """Seconds of wall-clock and number of trials; None where not limited."""
 

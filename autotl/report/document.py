@@ -99,6 +99,7 @@ def _backbone(run: RunRecords) -> dict[str, Any]:
     return {
         "name": backbone.name,
         "distribution": run.located.distribution,
+        "reason": run.located.reason or None,
         "parameters": backbone.parameters,
         "stages": list(backbone.stages),
         "license": backbone.license,

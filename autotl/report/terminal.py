@@ -17,6 +17,7 @@ from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
+    Ranking,
     ReportRecord,
     SearchRecord,
     SplitRecord,
@@ -46,6 +47,10 @@ def _split(record: SplitRecord) -> str:
 def _backbone(record: LocatedBackbone) -> str:
     weights = "pretrained" if record.weights else "random weights only"
     return f"{record.backbone.name} at {record.input_size} pixels ({weights})"
+
+
+def _rank(record: Ranking) -> str:
+    return record.reason
 
 
 def _measure(record: Measurements) -> str:
@@ -93,6 +98,7 @@ _LINES: dict[type, Callable[[Any], str]] = {
     LoadRecord: _load,
     SplitRecord: _split,
     LocatedBackbone: _backbone,
+    Ranking: _rank,
     Measurements: _measure,
     Decision: _decide,
     SearchRecord: _search,

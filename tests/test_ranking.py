@@ -1,0 +1,116 @@
+"""Which of several backbones is taken: known answers, faults, and a real network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotl.errors import PluginError
+from autotl.measure import ranking
+from autotl.records import LocatedBackbone, Ranked
+from autotl.worker import Worker
+from tests.test_measure import located as embedded_at_32
+
+LABELS = np.arange(60) % 3
+
+
+def ranked(name: str, parameters: int, linear: float, forward: float = 0.001) -> Ranked:
+    return Ranked(name=name, input_size=64, parameters=parameters, linear=linear, forward=forward)
+
+
+def right(share: float, n: int = 200) -> np.ndarray:
+    return np.arange(n) < share * n
+
+
+def test_the_largest_stays_unless_another_beats_it_clearly() -> None:
+    large, small = ranked("large", 9, 0.80), ranked("small", 1, 0.805)
+    rights = {"large": right(0.80), "small": np.roll(right(0.805), 9)}
+    assert ranking.choose([large, small], rights, 100, None)[0] == "large"
+    better = {"large": right(0.80), "small": right(0.90)}
+    name, reason = ranking.choose([large, ranked("small", 1, 0.9)], better, 100, None)
+    assert name == "small"
+    assert "on 200 examples reaches 90.0 % (large 80.0 %)" in reason
+
+
+def test_what_the_budget_does_not_hold_is_no_choice() -> None:
+    slow, quick = ranked("slow", 9, 0.9, forward=1.0), ranked("quick", 1, 0.5)
+    rights = {"slow": right(0.9), "quick": right(0.5)}
+    assert ranking.choose([slow, quick], rights, 100, 1000.0)[0] == "slow"
+    name, reason = ranking.choose([slow, quick], rights, 100, 100.0)
+    assert name == "quick"
+    assert "too slow for the budget: slow" in reason
+    assert ranking.choose([slow, quick], rights, 10**6, 100.0)[0] == "quick"
+
+
+class Canned:
+    """A worker whose networks tell the classes apart as well as stated, or fail."""
+
+    def __init__(self, folder: Path, apart: dict[str, float]) -> None:
+        self.folder, self.apart = folder, apart
+
+    def call(self, function: str, spec: dict[str, Any], **_: Any) -> Any:
+        assert function == "autotl.measure.ranked:run"
+        name = spec["located"]["backbone"]["name"]
+        if name not in self.apart:
+            raise PluginError(f"{name} cannot be built.")
+        rows = np.load(spec["pixels"])
+        features = np.random.default_rng(0).normal(size=(len(rows), 4))
+        features[:, :3] += self.apart[name] * np.eye(3)[LABELS[rows]]
+        path = self.folder / f"{name}.npy"
+        np.save(path, features.astype(np.float32))
+        return {"features": str(path), "forward": 0.001}
+
+
+def candidates(*names: str) -> list[LocatedBackbone]:
+    own = embedded_at_32()
+    backbones = [
+        dataclasses.replace(own.backbone, name=name, parameters=100 - number)
+        for number, name in enumerate(names)
+    ]
+    return [dataclasses.replace(own, backbone=backbone) for backbone in backbones]
+
+
+def ranked_by(folder: Path, worker: Any, *names: str, missing: Sequence[int] = ()) -> Any:
+    def store(place: LocatedBackbone, rows: Sequence[int]) -> tuple[Path, str, list[int]]:
+        kept = [row for row in rows if place.backbone.name != "second" or row not in missing]
+        path = folder / f"{place.backbone.name}-rows.npy"
+        np.save(path, kept)
+        return path, "key", kept
+
+    about = (candidates(*names), LABELS, 3, store, worker)
+    return ranking.rank(*about, folder=folder, examples=60, seed=0)
+
+
+def test_a_backbone_that_cannot_run_is_set_aside(tmp_path: Path) -> None:
+    worker = Canned(tmp_path, {"second": 1.0, "third": 9.0})
+    found = ranked_by(tmp_path, worker, "first", "second", "third", missing=[5, 7])
+    assert found.chosen == "third"
+    assert found.examples == 58
+    assert found.candidates[0].failure == "first cannot be built."
+    assert "set aside: first (first cannot be built)" in found.reason
+    with pytest.raises(PluginError, match="first cannot be built"):
+        ranked_by(tmp_path, Canned(tmp_path, {}), "first", "second")
+
+
+@pytest.mark.slow
+def test_a_real_network_is_ranked_in_a_worker(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 90, (60, 32, 32, 3)).astype(np.uint8)
+    images[LABELS == 1, ::4] += 150
+    images[LABELS == 2, :, ::4] += 150
+    np.save(tmp_path / "pixels.npy", images)
+
+    def store(place: LocatedBackbone, rows: Sequence[int]) -> tuple[Path, str, Sequence[int]]:
+        return tmp_path / "pixels.npy", "made", rows
+
+    with Worker(log=tmp_path / "log") as worker:
+        about = ([embedded_at_32()], LABELS, 3, store, worker)
+        found = ranking.rank(*about, folder=tmp_path / "store", examples=60, seed=0)
+    assert found.chosen == "embedded"
+    assert found.candidates[0].linear > 0.8
+    assert found.candidates[0].forward > 0
