@@ -58,6 +58,10 @@ def fit(
     strategy: str | None = None,
     backbone: str = "auto",
     weights: str | Path | None = None,
+    input_size: int | None = None,
+    frozen: str | None = None,
+    tap: str | None = None,
+    learning_rate: float | None = None,
     loader: str | None = None,
     metric: str = "accuracy",
     tensorboard: bool = False,
@@ -69,9 +73,12 @@ def fit(
 
     `data` is a folder of class folders, a `.npz` file, an embedded name such as "digits", or
     arrays `(images, labels)`. `budget` is seconds or a duration such as "10m"; without `budget`
-    and `trials` it is ten minutes. `cluster` is the address of a Ray cluster that trains the trials
-    (extra `autotl[ray]`). `out` is the run's folder (default `autotl-runs/NAME-N`), which
-    must not hold anything. Raises the errors of `autotl.errors`.
+    and `trials` it is ten minutes. What the engine decides can be settled: `strategy`, `backbone`,
+    `input_size` in pixels, the last `frozen` stage of partial freeze, the stage that feature
+    extraction reads (`tap`), the `learning_rate` of the other strategies. `cluster` is the address
+    of a Ray cluster that trains the trials (extra `autotl[ray]`). `out` is the run's folder
+    (default `autotl-runs/NAME-N`), which must not hold anything. Raises the errors of
+    `autotl.errors`.
     """
     asked = request(
         data=named(data),
@@ -81,6 +88,10 @@ def fit(
         strategy=strategy,
         backbone=backbone,
         weights=weights,
+        input_size=input_size,
+        frozen=frozen,
+        tap=tap,
+        learning_rate=learning_rate,
         loader=loader,
         metric=metric,
         tensorboard=tensorboard,
@@ -183,6 +194,7 @@ def _decided(
     tools["given"] = tools["trained"] and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
+    limits |= {name: getattr(at.asked, name) for name in ("frozen", "tap", "learning_rate")}
     limits["epochs"] = epochs(measured)
     return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
 
@@ -205,6 +217,10 @@ def inspect(
     strategy: str | None = None,
     backbone: str = "auto",
     weights: str | Path | None = None,
+    input_size: int | None = None,
+    frozen: str | None = None,
+    tap: str | None = None,
+    learning_rate: float | None = None,
     loader: str | None = None,
     disabled_plugins: tuple[str, ...] = (),
     listener: Listener | None = None,
@@ -218,6 +234,10 @@ def inspect(
         strategy=strategy,
         backbone=backbone,
         weights=weights,
+        input_size=input_size,
+        frozen=frozen,
+        tap=tap,
+        learning_rate=learning_rate,
         loader=loader,
         disabled_plugins=disabled_plugins,
     )

@@ -18,6 +18,7 @@ from autotl.files import sha256
 from autotl.measure import MOST, rank
 from autotl.plugins import AUTO, choose_input_size, locate_backbone, located, usable
 from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
+from autotl.request import one_of
 from autotl.sitting import Sitting
 from autotl.split import split
 from autotl.worker import Worker
@@ -36,6 +37,7 @@ def prepared(
         "median_side": side,
         "weights_file": Path(at.asked.weights) if at.asked.weights else None,
         "strategy": at.asked.strategy,
+        "input_size": at.asked.input_size,
     }
     name, reason = _chosen(at, loaded, rows, side, cache, worker)
     located = at.once(
@@ -49,6 +51,8 @@ def prepared(
         verify=_same_weights,
     )
     located = _with_weights(at, located, wanted)
+    for stage in filter(None, (at.asked.frozen, at.asked.tap)):
+        one_of(stage, located.backbone.stages, f"stage of {located.backbone.name} called")
     pixels = store_pixels(
         loaded.dataset,
         loaded.hashes,
@@ -72,7 +76,9 @@ def _chosen(
     if asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch":
         return asked.backbone, ""
     places = [
-        located(one, choose_input_size(one.offered.backbone.input_sizes, side))
+        located(
+            one, at.asked.input_size or choose_input_size(one.offered.backbone.input_sizes, side)
+        )
         for one in itertools.islice(usable(at.plugins), MOST)
     ]
     if len(places) < 2:

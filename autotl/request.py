@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeVar
 
 from autotl.errors import UsageError
 from autotl.records import METRICS, STRATEGIES, Budget, Metric, Strategy
+
+T = TypeVar("T")
 
 DEFAULT_SECONDS = 600.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -35,6 +37,10 @@ class Request:
     tensorboard: bool = False
     weights: str | None = None
     disabled_plugins: tuple[str, ...] = ()
+    input_size: int | None = None
+    frozen: str | None = None
+    tap: str | None = None
+    learning_rate: float | None = None
 
 
 def seconds(duration: str | float) -> float:
@@ -102,6 +108,10 @@ def request(
     tensorboard: bool = False,
     weights: str | os.PathLike[str] | None = None,
     disabled_plugins: Sequence[str] = (),
+    input_size: SupportsIndex | None = None,
+    frozen: str | None = None,
+    tap: str | None = None,
+    learning_rate: float | None = None,
 ) -> Request:
     """The checked options, in plain types that `run.json` can hold; raises `UsageError` for
     values that cannot be meant.
@@ -121,7 +131,46 @@ def request(
         tensorboard=_switch(tensorboard, "tensorboard"),
         weights=None if weights is None else _path(weights, "weights"),
         disabled_plugins=_names(disabled_plugins, "disabled_plugins"),
+        input_size=None if input_size is None else _side(input_size),
+        frozen=_of_strategy("--frozen", frozen, chosen, ("partial-freeze",)),
+        tap=_of_strategy("--tap", tap, chosen, ("feature-extraction",)),
+        learning_rate=_rate(_of_strategy("--learning-rate", learning_rate, chosen, STRATEGIES[1:])),
     )
+
+
+def _side(value: SupportsIndex) -> int:
+    side = _whole(value, "input_size")
+    if side < 1:
+        raise UsageError(f"--input-size must be at least 1 pixel, not {side}.")
+    return side
+
+
+def _of_strategy(
+    option: str, value: T | None, strategy: str | None, allowed: Sequence[str]
+) -> T | None:
+    """The value, where the strategy that it belongs to was named too; `UsageError` else."""
+    if value is None or strategy in allowed:
+        return value
+    raise UsageError(
+        f"{option} says nothing without the strategy that it is for.",
+        hint=f"Add --strategy {' or '.join(allowed)}.",
+    )
+
+
+def _rate(value: float | None) -> float | None:
+    if value is None:
+        return None
+    rate = _parsed_rate(value)
+    if not 0 < rate < 1:
+        raise UsageError(f"--learning-rate must be between 0 and 1, not {value}.")
+    return rate
+
+
+def _parsed_rate(value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"learning_rate must be a number, not {value!r}.") from error
 
 
 def _whole(value: SupportsIndex, option: str) -> int:

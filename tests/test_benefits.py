@@ -13,7 +13,7 @@ FILE = FileRef(path="x", sha256="0", size=1)
 
 def trial(number: int, strategy: str, *accuracies: float, parent: int | None = None) -> Trial:
     history = tuple(
-        {"epoch": float(epoch), "accuracy": value} for epoch, value in enumerate(accuracies, 1)
+        {"epoch": float(epoch), "accuracy": value} for epoch, value in enumerate(accuracies)
     )
     result = TrialResult(
         metrics={"accuracy": max(accuracies)},
@@ -38,7 +38,7 @@ def trial(number: int, strategy: str, *accuracies: float, parent: int | None = N
 
 def test_a_curves_figures() -> None:
     found = curve([0.2, 0.4, 0.6, 0.65, 0.6], threshold=0.62)
-    assert (found.start, found.asymptote, found.reached) == (0.2, 0.65, 4)
+    assert (found.start, found.asymptote, found.reached) == (0.2, 0.65, 3)
     assert found.slope == pytest.approx((0.65 - 0.2) / 3)  # .605 is nine tenths of the way
     flat = curve([0.5, 0.5], threshold=0.9)
     assert (flat.slope, flat.reached) == (0.0, None)
@@ -55,11 +55,11 @@ def test_the_best_of_each_kind_are_compared() -> None:
     found = benefits(trials)
     assert found is not None
     assert (found["transferred"]["trial"], found["scratch"]["trial"]) == (1, 3)
-    assert (found["transferred"]["reached"], found["scratch"]["reached"]) == (1, 3)
+    assert (found["transferred"]["reached"], found["scratch"]["reached"]) == (0, 2)
     told = sentence(found)
     assert "full-fine-tune started +50.0 points" in told
     assert "ended +25.0" in told
-    assert "after epoch 1, scratch after 3" in told
+    assert "after 0 epochs, scratch after 2" in told
 
 
 def test_there_is_nothing_to_tell_without_both() -> None:

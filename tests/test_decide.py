@@ -334,6 +334,25 @@ def test_forced_strategy_keeps_what_the_engine_would_do() -> None:
     assert "asked for" in forced.reasons[0]
 
 
+def test_stages_and_rate_can_be_settled_and_the_engines_own_are_told() -> None:
+    one = measured()
+    frozen = choose(one, strategy="partial-freeze", frozen="Three", learning_rate=0.01)
+    assert (frozen.boundary, frozen.frozen) == (3, STAGES[:3])
+    assert (frozen.learning_rate, frozen.fixed) == (0.01, ("boundary", "learning_rate"))
+    assert "the engine would take two" in frozen.reasons[0]
+    tapped = choose(one, strategy="feature-extraction", tap="two")
+    assert (tapped.boundary, tapped.taps, tapped.fixed) == (2, (2,), ("taps",))
+    assert "the engine would read four" in tapped.reasons[0]
+    assert choose(one).fixed == ()
+    for strategy, named in (
+        ("partial-freeze", {"frozen": "four"}),
+        ("feature-extraction", {"tap": "five"}),
+    ):
+        with pytest.raises(UsageError, match="no stage") as caught:
+            choose(one, strategy=strategy, **named)
+        assert "one, two, three" in str(caught.value.hint)
+
+
 def test_impossible_strategies_are_refused_by_name() -> None:
     with pytest.raises(PluginError, match="pretrained weights"):
         choose(measured(pretrained=None), strategy="full-fine-tune")

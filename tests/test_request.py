@@ -134,6 +134,34 @@ def test_names_are_matched_without_regard_to_case() -> None:
     assert (asked.strategy, asked.metric) == ("partial-freeze", "macro-f1")
 
 
+def test_what_belongs_to_a_strategy_needs_it_named() -> None:
+    for options, strategy in (
+        ({"frozen": "stage2"}, "partial-freeze"),
+        ({"tap": "stage2"}, "feature-extraction"),
+        ({"learning_rate": 0.01}, "scratch"),
+    ):
+        asked = request(data="x", strategy=strategy, **options)  # type: ignore[arg-type]
+        assert from_json(Request, to_json(asked)) == asked
+        with pytest.raises(UsageError, match="without the strategy") as caught:
+            request(data="x", **options)  # type: ignore[arg-type]
+        assert strategy in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input_size": 0},
+        {"input_size": 64.5},
+        {"learning_rate": 0.0, "strategy": "scratch"},
+        {"learning_rate": "fast", "strategy": "scratch"},
+        {"learning_rate": float("nan"), "strategy": "scratch"},
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        request(data="x", **options)
+
+
 def test_round_trip() -> None:
     asked = request(data="photos", budget="5m", trials=2, seed=7, disabled_plugins=["a"])
     assert from_json(Request, to_json(asked)) == asked

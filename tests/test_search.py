@@ -606,6 +606,15 @@ def test_the_best_third_of_a_rung_goes_on_from_its_weights(bench: Bench) -> None
     assert any(s["parent"] for s in bench.worker.specs)
 
 
+def test_what_the_user_settled_is_not_searched(bench: Bench) -> None:
+    bench.go(trials=6, decision=decision(fixed=("boundary", "learning_rate")))
+    proposed = [t for t in bench.ledger.trials() if t.origin == "proposal"]
+    assert proposed
+    for trial in proposed:
+        assert not {"boundary", "learning_rate"} & trial.hyperparameters.keys()
+        assert trial.recipe.boundary == decision().boundary
+
+
 def score_of(trial: Trial) -> float:
     assert trial.result
     return trial.result.metrics["accuracy"]

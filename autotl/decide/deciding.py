@@ -32,10 +32,16 @@ def decide(
     *,
     epochs: Mapping[Strategy, int],
     strategy: Strategy | None = None,
+    frozen: str | None = None,
+    tap: str | None = None,
+    learning_rate: float | None = None,
     seconds_left: float | None = None,
     coefficients: Coefficients | None = None,
 ) -> Decision:
     """Choose a strategy, or take the one that the user named and say what the engine would do.
+
+    So for the last stage that partial freeze leaves `frozen`, the stage that feature extraction
+    reads (`tap`), both by name, and the `learning_rate` of the others.
 
     `epochs` are those of each strategy's default recipe (1 where only a head is fitted), by which
     its seconds are predicted. `seconds_left` is what the budget still holds (None: all of
@@ -51,7 +57,8 @@ def decide(
     left = seconds_left if seconds_left is not None else budget.seconds
     outcome = _outcome(measurements, known, found, strategy, left)
     chosen, stages = outcome.chosen, measurements.stages
-    boundary, taps = cut(chosen, measurements)
+    boundary, taps = _cut(chosen, measurements, frozen, tap)
+    given = {"boundary": frozen, "taps": tap, "learning_rate": learning_rate}
     return Decision(
         backbone=measurements.backbone,
         input_size=measurements.input_size,
@@ -62,15 +69,19 @@ def decide(
         frozen=stages[:boundary],
         taps=taps,
         tap=tuple(stages[tap - 1] for tap in taps),
-        learning_rate=0.0,
+        learning_rate=learning_rate or 0.0,
         runner_up=outcome.rival,
         margin=_margin(found, chosen, outcome.rival),
         race=outcome.race,
         scenario=scenario.name(measurements, known.thresholds),
-        reasons=reasons.sentences(measurements, known, found, outcome),
+        reasons=(
+            *reasons.settled(measurements, cut(chosen, measurements), frozen, tap, learning_rate),
+            *reasons.sentences(measurements, known, found, outcome),
+        ),
         predicted={name: one.shown for name, one in found.items()},
         coefficients=digest,
         provisional=known.provisional or not outcome.same_code,
+        fixed=tuple(name for name, value in given.items() if value is not None),
     )
 
 
@@ -186,3 +197,28 @@ def cut(chosen: Strategy, measurements: Measurements) -> tuple[int, tuple[int, .
         return measurements.tap, (measurements.tap,)
     last = (len(measurements.stages),)
     return (measurements.boundary if chosen == "partial-freeze" else 0), last
+
+
+def _cut(
+    chosen: Strategy, measurements: Measurements, frozen: str | None, tap: str | None
+) -> tuple[int, tuple[int, ...]]:
+    """The same, with the stages that the user named."""
+    boundary, taps = cut(chosen, measurements)
+    if tap is not None:
+        own = _stage(tap, measurements, len(measurements.stages))
+        return own, (own,)
+    if frozen is not None:
+        boundary = _stage(frozen, measurements, min(taps) - 1)
+    return boundary, taps
+
+
+def _stage(name: str, measurements: Measurements, most: int) -> int:
+    """The number (1-based) of a stage within 1..most; `UsageError` that lists them else."""
+    allowed = measurements.stages[:most]
+    for number, stage in enumerate(allowed, 1):
+        if stage.lower() == name.lower():
+            return number
+    raise UsageError(
+        f"{measurements.backbone} has no stage '{name}' that this could be.",
+        hint=f"Possible: {', '.join(allowed)}.",
+    )

@@ -67,6 +67,28 @@ def sentences(
     )
 
 
+def settled(
+    measured: Measurements,
+    engine: tuple[int, tuple[int, ...]],
+    frozen: str | None,
+    tap: str | None,
+    learning_rate: float | None,
+) -> Iterator[str]:
+    """What the user settled beside the strategy, and the boundary and taps of the engine."""
+    boundary, taps = engine
+    if frozen is not None:
+        own = measured.stages[boundary - 1]
+        yield f"{frozen} is the last frozen stage, as asked for; the engine would take {own}."
+    if tap is not None:
+        own = measured.stages[taps[-1] - 1]
+        yield f"The head reads {tap}, as asked for; the engine would read {own}."
+    if learning_rate is not None:
+        yield (
+            f"The learning rate is {learning_rate:g}, as asked for; the engine would take the "
+            "recipe's own."
+        )
+
+
 def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
     if outcome.forced:
         other = "the same" if outcome.engine == outcome.chosen else outcome.engine

@@ -43,14 +43,16 @@ def locate_backbone(
     median_side: int,
     weights_file: Path | None = None,
     strategy: Strategy | None = None,
+    input_size: int | None = None,
     download: bool = True,
     reason: str = "",
     progress: Progress = None,
 ) -> LocatedBackbone:
     """The backbone that `name` means, its weights and its input size for such images.
 
-    `median_side` is the median of the images' shorter sides in pixels, `reason` why it was named
-    where several were compared. See `choose_backbone` for
+    `median_side` is the median of the images' shorter sides in pixels, from which the input size
+    follows unless `input_size` is given; `reason` is why the backbone was named, where several were
+    compared. See `choose_backbone` for
     `name` and the errors; the strategy "scratch" needs no weights.
     """
     candidate = choose_backbone(
@@ -62,7 +64,8 @@ def locate_backbone(
         progress=progress,
     )
     sizes = candidate.offered.backbone.input_sizes
-    return replace(located(candidate, choose_input_size(sizes, median_side)), reason=reason)
+    size = input_size or choose_input_size(sizes, median_side)
+    return replace(located(candidate, size), reason=reason)
 
 
 def choose_backbone(

@@ -163,10 +163,11 @@ class Decision:
     """The choice, the evidence in sentences, and what was predicted for each strategy.
 
     `frozen` are the stages 1..boundary by name, `tap` the stages whose pooled output the head
-    reads. `learning_rate` is 0, the recipe's default: nothing is fitted for it. `margin` is
+    reads. `learning_rate` 0 is the recipe's default. `margin` is
     predicted accuracy over the runner-up's. `race` is the share of the search budget that the
     runner-up gets (0 where the margin is beyond the interval). `engine` is what the engine would
-    have chosen where the user named a strategy (`forced`).
+    have chosen where the user named a strategy (`forced`); `fixed` names what else the user
+    settled: "boundary", "taps", "learning_rate".
     """
 
     backbone: str
@@ -187,3 +188,4 @@ class Decision:
     predicted: dict[str, Prediction]
     coefficients: str
     provisional: bool
+    fixed: tuple[str, ...] = ()

@@ -18,9 +18,9 @@ RISEN = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Accuracy, 0 to 1, on validation rows: after the first epoch, gained per epoch until `RISEN`
-    of the way, and the best; `reached` is the first epoch (1-based) of at least what scratch's best
-    was, None where there is none.
+    """Accuracy, 0 to 1, on validation rows: before the first epoch, gained per epoch until `RISEN`
+    of the way, and the best; `reached` is how many epochs it took to at least what scratch's best
+    was, None where that never was.
     """
 
     start: float
@@ -30,7 +30,7 @@ class Curve:
 
 
 def curve(accuracies: Sequence[float], threshold: float) -> Curve:
-    """The figures of one training from its accuracies after each epoch (at least one)."""
+    """The figures of one training from its accuracies before it and after each epoch."""
     start, best = accuracies[0], max(accuracies)
     goal = start + RISEN * (best - start)
     risen = next(epoch for epoch, value in enumerate(accuracies) if value >= goal)
@@ -38,7 +38,7 @@ def curve(accuracies: Sequence[float], threshold: float) -> Curve:
         start=start,
         slope=(accuracies[risen] - start) / risen if risen else 0.0,
         asymptote=best,
-        reached=next((e for e, value in enumerate(accuracies, 1) if value >= threshold), None),
+        reached=next((e for e, value in enumerate(accuracies) if value >= threshold), None),
     )
 
 
@@ -69,9 +69,9 @@ def sentence(found: dict[str, Any]) -> str:
         f"{100 * (ours[key] - theirs[key]):+.1f}" for key in ("start", "slope", "asymptote")
     )
     when = (
-        f"it reached the best of scratch after epoch {ours['reached']}, scratch after "
+        f"it reached the best of scratch after {ours['reached']} epochs, scratch after "
         f"{theirs['reached']}"
-        if ours["reached"]
+        if ours["reached"] is not None
         else "it never reached the best of scratch"
     )
     return (

@@ -40,11 +40,15 @@ def base_of(setting: Setting) -> Recipe:
 def run_proposals(setting: Setting, state: State, number: int) -> str:
     """Run what the oracle proposes, from trial `number` on, until something ends it; says what."""
     base = base_of(setting)
-    dimensions = space(
-        base,
-        stages=len(setting.measurements.stages),
-        orientation_matters=setting.measurements.orientation_matters,
-        imbalance=setting.measurements.size.imbalance,
+    dimensions = tuple(
+        one
+        for one in space(
+            base,
+            stages=len(setting.measurements.stages),
+            orientation_matters=setting.measurements.orientation_matters,
+            imbalance=setting.measurements.size.imbalance,
+        )
+        if one.name not in setting.decision.fixed
     )
     while not enough(setting, state):
         settled = "" if setting.ledger.replay(number) else settled_by(setting, state, base)
