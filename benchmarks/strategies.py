@@ -10,7 +10,7 @@ cells of the sizes in `variants.VARIED`, what the literature says to try is trai
 measurement and a training are a line each in `strategies.jsonl`, so that a run can be stopped
 anywhere; the cells that tell most for their time come first. `--minutes` begins no training after
 that time. Two such commands with other `--sets` may run side by side, each pinned to a core. What
-the rows say is worked out in `regret.py` and `variants.py`.
+the rows say is worked out in `regret.py`, `signals.py` and `variants.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import regret
+import signals
 import variants
 from cells import Bench, recipe_of
 from fashion import npz
@@ -76,7 +77,7 @@ def main() -> None:
             parser().error("name DATA, or --table")
         run(options)
     rows = read(ROWS)
-    print(regret.table(rows), variants.table(rows), sep="\n\n")
+    print(regret.table(rows), signals.table(rows), variants.table(rows), sep="\n\n")
 
 
 def parser() -> argparse.ArgumentParser:
