@@ -75,7 +75,13 @@ def candidates(*names: str) -> list[LocatedBackbone]:
     return [dataclasses.replace(own, backbone=backbone) for backbone in backbones]
 
 
-def ranked_by(folder: Path, worker: Any, *names: str, missing: Sequence[int] = ()) -> Any:
+def ranked_by(
+    folder: Path,
+    worker: Any,
+    *names: str,
+    missing: Sequence[int] = (),
+    seconds_left: float | None = None,
+) -> Any:
     def store(place: LocatedBackbone, rows: Sequence[int]) -> tuple[Path, str, list[int]]:
         kept = [row for row in rows if place.backbone.name != "second" or row not in missing]
         path = folder / f"{place.backbone.name}-rows.npy"
@@ -83,7 +89,8 @@ def ranked_by(folder: Path, worker: Any, *names: str, missing: Sequence[int] = (
         return path, "key", kept
 
     about = (candidates(*names), LABELS, 3, store, worker)
-    return ranking.rank(*about, folder=folder, examples=60, seed=0)
+    limits: dict[str, Any] = {"examples": 60, "seed": 0, "seconds_left": seconds_left}
+    return ranking.rank(*about, folder=folder, **limits)
 
 
 def test_a_backbone_that_cannot_run_is_set_aside(tmp_path: Path) -> None:
@@ -95,6 +102,14 @@ def test_a_backbone_that_cannot_run_is_set_aside(tmp_path: Path) -> None:
     assert "set aside: first (first cannot be built)" in found.reason
     with pytest.raises(PluginError, match="first cannot be built"):
         ranked_by(tmp_path, Canned(tmp_path, {}), "first", "second")
+
+
+def test_comparing_ends_where_the_budget_does_not_hold_it(tmp_path: Path) -> None:
+    worker = Canned(tmp_path, {"first": 1.0, "second": 9.0})
+    found = ranked_by(tmp_path, worker, "first", "second", seconds_left=1e-3)
+    assert found.chosen == "first"
+    assert "too long" in found.candidates[1].failure
+    assert ranked_by(tmp_path, worker, "first", "second", seconds_left=1e6).chosen == "second"
 
 
 @pytest.mark.slow

@@ -18,12 +18,14 @@ from autotl.measure.measuring import Caller, Progress
 from autotl.measure.size import Labels
 from autotl.records import LocatedBackbone, Ranked, Ranking, to_json
 
-SAMPLE = 500
+SAMPLE = 400
 """Training rows that each backbone is probed on, at most."""
 MOST = 4
 """Backbones that are probed, those with the most parameters."""
 SHARE = 0.25
 """Of the time left, what one pass over all examples may take."""
+COMPARING = 0.1
+"""Of the time left, what comparing may take; backbones for which it would take longer are not."""
 
 Store = Callable[[LocatedBackbone, Sequence[int]], tuple[Path, str, Sequence[int]]]
 """Stores the pixels of training rows (by place) for a backbone: path, key, and the rows stored."""
@@ -46,8 +48,8 @@ def rank(
 
     `candidates` are backbones with weights; `labels` (n,) those of the training rows, of which
     `store(located, rows)` keeps the pixels of some; `examples` is how many images there are in all.
-    A backbone that cannot be run is set aside with the reason; where none can, the first one's
-    error is raised.
+    A backbone that cannot be run, or for which there is no time, is set aside with the reason; the
+    first one's error is raised where none can be run.
     """
     begun = time.monotonic()
     rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
@@ -56,6 +58,10 @@ def rank(
     rights: dict[str, NDArray[np.bool_]] = {}
     errors: list[AutotlError] = []
     for located, (pixels, key, _) in zip(candidates, stored, strict=True):
+        so_far = (time.monotonic() - begun) * (1 + 1 / max(len(found), 1))
+        if rights and seconds_left is not None and so_far > COMPARING * seconds_left:
+            found.append(_ranked(located, failure="comparing it would have taken too long"))
+            continue
         if progress is not None:
             progress("comparing backbones", len(found), len(candidates))
         spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
