@@ -122,7 +122,7 @@ class Bench:
         from autotl import activations
 
         loaded, split = _loaded(path)
-        located = _located(cell["backbone"], cell["input_size"])
+        located = located_at(cell["backbone"], cell["input_size"])
         seed = cell.get("seed", SEED)
         train = _some(loaded, split.train, cell["limit"], seed)
         least = 2 * len(loaded.dataset.classes)
@@ -189,7 +189,7 @@ def _loaded(path: Path) -> Any:
     return loaded, split.split(loaded.dataset, loaded.hashes, seed=SEED)
 
 
-def _located(name: str, size: int) -> LocatedBackbone:
+def located_at(name: str, size: int) -> LocatedBackbone:
     from autotl.plugins import discover
     from autotl.plugins.weights import choose_backbone, located
 

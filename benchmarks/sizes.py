@@ -1,0 +1,118 @@
+"""What is a larger input worth? Each strategy at several input sizes, on the same examples.
+
+    python benchmarks/sizes.py DATA [--sets ...] [--backbones ...] [--examples 500]
+    python benchmarks/sizes.py --table
+
+A row is a data set, a backbone, an input size and a strategy: test accuracy and seconds of its
+default recipe; a row without a strategy has the measurements. The input size is worth deciding only
+where the images have the detail: the sets are those whose images are larger than the backbone's own
+size. Finished rows are lines in `sizes.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cells import Bench, recipe_of
+from kept import keep, read
+from machine import statement
+
+from autotl.decide.coefficients import trainer_digest
+from autotl.decide.features import odds
+from autotl.decide.prediction import possible
+from autotl.records import to_json
+
+ROWS = Path(__file__).with_suffix(".jsonl")
+SETS = ("flowers", "trashnet", "neu-steel")
+SIZES = {"embedded": (32, 64, 96, 128), "MobileNetV2": (96, 128, 160, 224)}
+TRAINED = ("feature-extraction", "partial-freeze", "full-fine-tune")
+CAPS = {"embedded": None, "MobileNetV2": 600.0}
+TEST = 1000
+CELL = ("data", "backbone", "input_size", "limit", "seed", "code")
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("data", type=Path, nargs="?")
+    made.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    made.add_argument("--backbones", nargs="+", default=["embedded"], choices=list(SIZES))
+    made.add_argument("--examples", type=int, default=500)
+    made.add_argument("--table", action="store_true", help="print what the rows say")
+    options = made.parse_args()
+    print(statement(), flush=True)
+    if not options.table:
+        if options.data is None:
+            made.error("name DATA, or --table")
+        with Bench() as bench:
+            for cell in _cells(options):
+                for row in _missing(bench, options.data / cell["data"], cell):
+                    keep(ROWS, row)
+                    print(*(row[key] for key in (*CELL[:3], "strategy", "accuracy")), flush=True)
+    print(table(read(ROWS)))
+
+
+def _cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for backbone, data in itertools.product(options.backbones, options.sets):
+        for size in SIZES[backbone]:
+            cell = {"data": data, "backbone": backbone, "input_size": size}
+            yield cell | {"limit": options.examples, "seed": 1, "code": trainer_digest()}
+
+
+def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    there = [row for row in read(ROWS) if all(row[key] == cell[key] for key in CELL)]
+    done = {row["strategy"] for row in there}
+    if len(done) == 1 + len(TRAINED):
+        return
+    asked, truth, measured = bench.opened(path, cell, TEST)
+    about = cell | {"machine": statement()}
+    if None not in done:
+        probe = max(p.linear for p in measured.probes if p.pretrained)
+        found = {"strategy": None, "accuracy": probe, "measurements": to_json(measured)}
+        yield about | found
+    for name in possible(measured):
+        if name in TRAINED and name not in done:
+            recipe = to_json(recipe_of(name, measured))
+            trained = bench.trained(asked, recipe, truth, CAPS[cell["backbone"]])
+            yield about | {"strategy": name} | trained
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a row a set and backbone; accuracy (seconds) by size; then what doubling gives."""
+    lines = ["| set, backbone, strategy | accuracy (seconds) by input size |", "|---|---|"]
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        name = row["strategy"] or "linear probe"
+        groups.setdefault((row["data"], row["backbone"], name), []).append(row)
+    for (data, backbone, name), group in sorted(groups.items()):
+        told = [
+            f"{r['input_size']}: {r['accuracy']:.3f}"
+            + (f" ({r['seconds']:.0f})" if "seconds" in r else "")
+            for r in sorted(group, key=lambda r: int(r["input_size"]))
+        ]
+        lines.append(f"| {data}, {backbone}, {name} | {', '.join(told)} |")
+    return "\n".join([*lines, "", *_doubling(groups)])
+
+
+def _doubling(groups: dict[tuple[str, str, str], list[dict[str, Any]]]) -> Iterator[str]:
+    """Log odds of accuracy gained from twice the input size, by strategy, in the mean."""
+    gains: dict[str, list[float]] = {}
+    for (_, _, name), group in groups.items():
+        ordered = sorted(group, key=lambda row: int(row["input_size"]))
+        for small, large in itertools.pairwise(ordered):
+            apart = [odds(row["accuracy"], row.get("test", 500)) for row in (small, large)]
+            times = math.log2(large["input_size"] / small["input_size"])
+            gains.setdefault(name, []).append((apart[1] - apart[0]) / times)
+    for name, found in sorted(gains.items()):
+        error = np.std(found) / math.sqrt(len(found))
+        yield f"{name}: {np.mean(found):+.2f} ± {error:.2f} log odds from twice the size."
+
+
+if __name__ == "__main__":
+    main()
