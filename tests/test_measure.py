@@ -18,9 +18,11 @@ from autotl.builtin.embedded_backbone import backbone
 from autotl.errors import DeadlineError, InternalError, ResourceError
 from autotl.measure import (
     depth,
+    domain,
     measure,
     measuring,
     probes,
+    ranking,
     sample,
     size,
     speed,
@@ -355,6 +357,10 @@ def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
     assert len(worker.specs[0]["random_rows"]) == 1000
     assert set(worker.specs[0]["similar_rows"]) <= set(worker.specs[0]["random_rows"])
     assert max(worker.specs[0]["rows"]) < 2400
+    passed = sum(
+        len(worker.specs[0][f"{kind}rows"]) for kind in ("", "random_", "mirrored_", "similar_")
+    )
+    assert passed + domain.NOISE + ranking.SAMPLE <= 2 * 2000  # two passes over the sample
     assert [probe.examples for probe in found.probes] == [2000] * 5 + [1000] * 5
     assert (found.tap, found.boundary, found.pretrained) == (5, 3, True)
     assert found.size.train == 2400
