@@ -41,11 +41,10 @@ def measure(
     cost about twice their forward ones at every depth. Leaves the weights of `net` as they were.
     """
     stages = located.backbone.stages
-    above = _share_above(net, stages, images)
+    seconds, above = _by_part(net, stages, images)
     fixed, train = _training(net, located, images, classes, seed)
-    return Speed(
-        forward=forward(net, images), train=train / len(images), share_above=above, fixed=fixed
-    )
+    count = len(images)
+    return Speed(forward=seconds / count, train=train / count, share_above=above, fixed=fixed)
 
 
 def forward(net: keras.Model, images: NDArray[np.float32]) -> float:
@@ -54,10 +53,11 @@ def forward(net: keras.Model, images: NDArray[np.float32]) -> float:
     return least(functools.partial(_finished, graph, images), REPEATS) / len(images)
 
 
-def _share_above(
+def _by_part(
     net: keras.Model, stages: Sequence[str], images: NDArray[np.float32]
-) -> tuple[float, ...]:
-    """Share of a forward pass that is left above each boundary, timed at `CUTS` of them.
+) -> tuple[float, tuple[float, ...]]:
+    """Seconds of a forward pass of `images`, and the share of it that is left above each boundary,
+    timed at `CUTS` of them.
 
     Between two timed boundaries it falls evenly with the stages; building a graph for each of
     many stages would cost more than it tells.
@@ -66,7 +66,8 @@ def _share_above(
     timed = sorted({0, n, *(round(n * cut / CUTS) for cut in range(1, CUTS))})
     seconds = _segments(net, [stages[k - 1] for k in timed[1:]], images)
     left = 1 - np.concatenate([[0.0], np.cumsum(seconds)]) / sum(seconds)
-    return tuple(float(share) for share in np.interp(np.arange(n + 1), timed, left))
+    shares = np.interp(np.arange(n + 1), timed, left)
+    return sum(seconds), tuple(float(share) for share in shares)
 
 
 def _segments(net: keras.Model, stages: Sequence[str], images: NDArray[np.float32]) -> list[float]:
