@@ -1,6 +1,6 @@
 """Does searching help? The searched model against its own default recipe, on the same test rows.
 
-    python benchmarks/searched.py DATA [--backbone embedded] [--budget 3m]
+    python benchmarks/searched.py DATA [--backbone embedded] [--input-size 64] [--budget 3m]
     python benchmarks/searched.py --table
 
 For each set of the main job: `autotl fit` within the budget, then the same with `--trials 2` and
@@ -28,7 +28,7 @@ from main_job import SETS
 from numpy.typing import NDArray
 
 ROWS = Path(__file__).with_suffix(".jsonl")
-KEY = ("set", "backbone", "budget", "seed")
+KEY = ("set", "backbone", "input_size", "budget", "seed")
 
 
 def main() -> None:
@@ -36,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--backbone", default="embedded")
+    parser.add_argument("--input-size", type=int, help="pixels; by default the engine's choice")
     parser.add_argument("--budget", default="3m")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
@@ -46,8 +47,8 @@ def main() -> None:
     print(statement())
     for name in [] if options.table else options.sets:
         cell = {"set": name, "backbone": options.backbone, "budget": options.budget}
-        cell["seed"] = options.seed
-        if not any({key: row[key] for key in KEY} == cell for row in read(ROWS)):
+        cell |= {"seed": options.seed, "input_size": options.input_size}
+        if not any({key: row.get(key) for key in KEY} == cell for row in read(ROWS)):
             row = cell | {"machine": statement()} | _compared(options.data / name, cell)
             keep(ROWS, row)
     print(table(read(ROWS)))
@@ -77,6 +78,8 @@ def _compared(data: Path, cell: dict[str, Any]) -> dict[str, Any]:
 def _fitted(data: Path, cell: dict[str, Any], out: Path, limits: list[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "autotl", "fit", str(data), "--out", str(out), "--quiet"]
     command += ["--backbone", cell["backbone"], "--seed", str(cell["seed"]), *limits]
+    if cell["input_size"]:
+        command += ["--input-size", str(cell["input_size"])]
     store = os.environ | {"AUTOTL_CACHE": str(out.parent / "store")}
     subprocess.run(command, check=True, capture_output=True, env=store)
     report: dict[str, Any] = json.loads((out / "report.json").read_text("utf-8"))
@@ -87,6 +90,7 @@ def _facts(report: dict[str, Any]) -> dict[str, Any]:
     best = report["search"]["best"]
     return {
         "accuracy": report["evaluation"]["accuracy"],
+        "input_size": report["decision"]["input_size"],
         "trials": report["search"]["trials"],
         "best": {"number": best["number"], "origin": best["origin"]},
         "seconds": report["seconds"]["total"],
@@ -114,7 +118,7 @@ def _paired(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> dict[str, float
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a row a set."""
     lines = [
-        "| set, backbone, budget | strategy | searched: test accuracy (trials; best) "
+        "| set, backbone, pixels, budget | strategy | searched: test accuracy (trials; best) "
         "| default recipe | difference in points, 95 % | seconds |",
         "|---|---|---|---:|---|---|",
     ]
@@ -123,7 +127,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         best = f"{own['best']['origin']} {own['best']['number']}"
         told = " to ".join(f"{100 * apart[end]:+.1f}" for end in ("low", "high"))
         lines.append(
-            f"| {row['set']}, {row['backbone']}, {row['budget']} | {row['strategy']} "
+            f"| {row['set']}, {row['backbone']}, {own.get('input_size', '')}, {row['budget']} "
+            f"| {row['strategy']} "
             f"| {own['accuracy']['value']:.3f} ({own['trials']}; {best}) "
             f"| {plain['accuracy']['value']:.3f} | {100 * apart['value']:+.1f} ({told}) "
             f"| {own['seconds']:.0f} / {plain['seconds']:.0f} |"
