@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from autotl.activations import store_pixels, store_rows
 from autotl.errors import PluginError, RunFolderError
 from autotl.files import sha256
 from autotl.measure import MOST, rank
-from autotl.plugins import AUTO, choose_input_size, locate_backbone, located, usable
+from autotl.plugins import AUTO, choose_input_size, locate_backbone, located, takes, usable
 from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
 from autotl.request import one_of
 from autotl.sitting import Sitting
@@ -75,12 +74,15 @@ def _chosen(
     asked = at.asked
     if asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch":
         return asked.backbone, ""
+    several = ((one, one.offered.backbone.input_sizes) for one in usable(at.plugins))
+    given = asked.input_size
     places = [
-        located(
-            one, at.asked.input_size or choose_input_size(one.offered.backbone.input_sizes, side)
-        )
-        for one in itertools.islice(usable(at.plugins), MOST)
-    ]
+        located(one, given or choose_input_size(sizes, side))
+        for one, sizes in several
+        if given is None or takes(sizes, given)
+    ][:MOST]
+    if len(places) == 1 and given is not None:
+        return places[0].backbone.name, ""
     if len(places) < 2:
         return asked.backbone, ""
     data = loaded.dataset

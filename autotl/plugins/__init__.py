@@ -22,6 +22,7 @@ from autotl.plugins.weights import (
     locate,
     locate_backbone,
     located,
+    takes,
     usable,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "locate",
     "locate_backbone",
     "located",
+    "takes",
     "usable",
 ]

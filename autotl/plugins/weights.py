@@ -218,11 +218,16 @@ def choose_input_size(sizes: InputSizes, median_side: int) -> int:
     return min(max(wanted, least), most)
 
 
+def takes(sizes: InputSizes, side: int) -> bool:
+    """Whether that many pixels a side are an allowed input."""
+    return sizes.least <= side <= sizes.most and side % sizes.multiple_of == 0
+
+
 def located(candidate: Candidate, input_size: int) -> LocatedBackbone:
     """The record that workers are given; `PluginError` where the backbone refuses the size."""
     backbone = candidate.offered.backbone
     sizes = backbone.input_sizes
-    if not sizes.least <= input_size <= sizes.most or input_size % sizes.multiple_of:
+    if not takes(sizes, input_size):
         raise PluginError(
             f"{backbone.name} takes inputs of {sizes.least} to {sizes.most} pixels in steps of "
             f"{sizes.multiple_of}, not {input_size}."
