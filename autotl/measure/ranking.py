@@ -58,8 +58,7 @@ def rank(
     rights: dict[str, NDArray[np.bool_]] = {}
     errors: list[AutotlError] = []
     for located, (pixels, key, _) in zip(candidates, stored, strict=True):
-        so_far = (time.monotonic() - begun) * (1 + 1 / max(len(found), 1))
-        if rights and seconds_left is not None and so_far > COMPARING * seconds_left:
+        if rights and not _time_for_another(time.monotonic() - begun, len(found), seconds_left):
             found.append(_ranked(located, failure="comparing it would have taken too long"))
             continue
         if progress is not None:
@@ -71,21 +70,24 @@ def rank(
             errors.append(error)
             found.append(_ranked(located, failure=error.message))
             continue
-        features = np.load(answer["features"], allow_pickle=False)
-        with threadpool_limits(limits=1, user_api="blas"):
-            linear = probes.linear(features, labels[rows], classes, fold)
+        linear = _probe(answer["features"], labels[rows], classes, fold)
         rights[located.backbone.name] = linear.right
         found.append(_ranked(located, linear=linear.accuracy, forward=answer["forward"]))
     if not rights:
         raise errors[0]
     chosen, reason = choose(found, rights, examples, seconds_left)
-    return Ranking(
-        chosen=chosen,
-        reason=reason,
-        examples=len(rows),
-        candidates=tuple(found),
-        seconds=time.monotonic() - begun,
-    )
+    about = {"chosen": chosen, "reason": reason, "examples": len(rows)}
+    return Ranking(candidates=tuple(found), seconds=time.monotonic() - begun, **about)
+
+
+def _time_for_another(spent: float, done: int, left: float | None) -> bool:
+    return left is None or spent * (1 + 1 / done) <= COMPARING * left
+
+
+def _probe(features: str, labels: Labels, classes: int, fold: NDArray[np.int64]) -> probes.Linear:
+    outputs = np.load(features, allow_pickle=False)
+    with threadpool_limits(limits=1, user_api="blas"):
+        return probes.linear(outputs, labels, classes, fold)
 
 
 def _stored(
