@@ -76,8 +76,13 @@ def rank(
     if not rights:
         raise errors[0]
     chosen, reason = choose(found, rights, examples, seconds_left)
-    about = {"chosen": chosen, "reason": reason, "examples": len(rows)}
-    return Ranking(candidates=tuple(found), seconds=time.monotonic() - begun, **about)
+    return Ranking(
+        chosen=chosen,
+        reason=reason,
+        examples=len(rows),
+        candidates=tuple(found),
+        seconds=time.monotonic() - begun,
+    )
 
 
 def _time_for_another(spent: float, done: int, left: float | None) -> bool:
