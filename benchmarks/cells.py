@@ -74,12 +74,22 @@ class Bench:
 
         The cell's `seed` draws the training examples and all that a training draws.
         """
-        asked, truth = self._asked(path, cell, None, test_rows)
+        asked, truth = self.prepared(path, cell, test_rows)
         return asked, truth, self._measured(path, asked)
 
     def examples(self, path: Path) -> int:
         """Training examples that a set has."""
         return len(_loaded(path)[1].train)
+
+    def fingerprint(self, path: Path) -> str:
+        """Of the set's files."""
+        return str(_loaded(path)[0].record.fingerprint)
+
+    def prepared(
+        self, path: Path, cell: dict[str, Any], test_rows: int
+    ) -> tuple[dict[str, Any], NDArray[np.int64]]:
+        """As `opened`, without measuring."""
+        return self._asked(path, cell, None, test_rows)
 
     def trained(
         self, asked: dict[str, Any], recipe: Any, truth: NDArray[np.int64], most: float | None
@@ -156,9 +166,12 @@ class Bench:
         result = from_json(TrialResult, self.worker.call("autotl.train.trial:run", spec))
         weights = str(self.folder / result.weights.path)
         predicted = np.array(self.worker.call("cells:predict", spec | {"weights": weights}))
+        logits = np.load(self.folder / result.predictions.path)
         return {
             "accuracy": float(np.mean(predicted == truth)),
             "validation": result.metrics["accuracy"],
+            "validation_loss": result.metrics["log-loss"],
+            "validation_told": bytes(logits.argmax(axis=1).astype(np.uint8)).hex(),
             "test": len(truth),
             "right": np.packbits(predicted == truth).tobytes().hex(),
             "seconds": result.seconds,

@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import regret
 import signals
 import variants
@@ -33,7 +34,8 @@ from machine import statement
 
 from autotl.decide.coefficients import trainer_digest
 from autotl.decide.prediction import possible
-from autotl.records import Measurements, Recipe, Strategy, to_json
+from autotl.errors import DiskError, ResourceError
+from autotl.records import Measurements, Recipe, Strategy, from_json, to_json
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 SETS = ("flowers", "sign-digits", "neu-steel", "cifar10", "trashnet", "fashion-mnist", "brain-mri")
@@ -65,7 +67,7 @@ GROWN = 1.5
 TENTH, TEST = 0.1, 2000
 FASHION = 30_000
 """Training images of Fashion-MNIST, of which validation takes a fifth."""
-CELL = ("data", "backbone", "input_size", "limit", "seed", "code")
+CELL = ("data", "backbone", "input_size", "limit", "seed", "code", "fingerprint")
 
 
 def main() -> None:
@@ -131,28 +133,45 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The rows of a cell that are not there, as they are made."""
+    cell = cell | {"fingerprint": bench.fingerprint(path)}
     there = [row for row in read(ROWS) if all(row[key] == cell[key] for key in CELL)]
     done = {(row["strategy"], row["share"], row["variant"]) for row in there}
-    if any(row["strategy"] is None and row["rows"] < len(done) for row in there):
+    head = next((row for row in there if row["strategy"] is None), None)
+    if head and head["rows"] < len(done):
         return
     if not _large_enough(bench, path, cell):
         return
-    begun = time.monotonic()
-    asked, truth, measured = bench.opened(path, cell, TEST)
-    trainings = list(_trainings(cell, measured))
     about = cell | {"machine": statement()}
-    if (None, None, "") not in done:
+    if head is None:
+        begun = time.monotonic()
+        asked, truth, measured = bench.opened(path, cell, TEST)
+        truths = np.load(asked["pixels"].labels)[asked["pixels"].train :]
+        trainings = list(_trainings(cell, measured))
         head = {"strategy": None, "share": None, "variant": "", "rows": len(trainings)}
         head |= {"planned": sum(not variant for _, _, variant, _ in trainings)}
         head |= {"seconds": time.monotonic() - begun, "measurements": to_json(measured)}
-        head |= {"proxies": bench.proxies(asked)}
-        yield about | head
+        head |= {"validation_truth": bytes(truths.astype(np.uint8)).hex()}
+        yield about | head | {"proxies": bench.proxies(asked)}
+    else:  # what was measured then, and no other recipes
+        asked, truth = bench.prepared(path, cell, TEST)
+        trainings = list(_trainings(cell, from_json(Measurements, head["measurements"])))
+    most = CAPS[cell["backbone"]]
     for name, share, variant, recipe in trainings:
-        if (name, share, variant) in done:
-            continue
-        most = CAPS[cell["backbone"]]
-        which = {"strategy": name, "share": share, "variant": variant, "cap": most}
-        yield about | which | bench.trained(asked, to_json(recipe), truth, most)
+        if (name, share, variant) not in done:
+            which = {"strategy": name, "share": share, "variant": variant, "cap": most}
+            yield about | which | _trained(bench, asked, recipe, truth, most)
+
+
+def _trained(
+    bench: Bench, asked: dict[str, Any], recipe: Recipe, truth: Any, most: float | None
+) -> dict[str, Any]:
+    """What a training gave; its failure where it diverged or memory would not do."""
+    try:
+        return bench.trained(asked, to_json(recipe), truth, most)
+    except DiskError:
+        raise
+    except ResourceError as error:
+        return {"failure": error.message, "seconds": 0.0}
 
 
 def _trainings(
@@ -178,7 +197,7 @@ def _large_enough(bench: Bench, path: Path, cell: dict[str, Any]) -> bool:
 
 
 def _tell(row: dict[str, Any]) -> None:
-    about = ", ".join(str(row[key]) for key in CELL[:-1])
+    about = ", ".join(str(row[key]) for key in CELL[:5])
     what = "measured" if row["strategy"] is None else f"{row['strategy']} x {row['share']}"
     what += f", {row['variant']}" if row["variant"] else ""
     figure = f" {row['accuracy']:.3f}" if "accuracy" in row else ""
