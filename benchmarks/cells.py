@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -96,6 +97,17 @@ class Bench:
     ) -> dict[str, Any]:
         """Train one recipe (JSON) within `most` seconds, and judge it on the test rows."""
         return self._trained(asked | {"deadline": most}, recipe, truth)
+
+    def probed(
+        self, asked: dict[str, Any], recipe: Any, truth: NDArray[np.int64]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What feature extraction gives, and what later trials are asked with: as in a search, the
+        heads of transferred trainings start from its own.
+        """
+        found = self._trained(asked, recipe, truth)
+        kept = self.folder / "probe.weights.npz"
+        shutil.copy(next((self.folder / "trial").glob("*.weights.npz")), kept)
+        return found, asked | {"probe": str(kept)}
 
     def _measured(self, path: Path, asked: dict[str, Any]) -> Measurements:
         from autotl.measure import measure

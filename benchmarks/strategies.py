@@ -65,6 +65,7 @@ CAPS = {"embedded": None, "MobileNetV2": 1200.0}
 GROWN = 1.5
 """A set has a cell of a size where it has so many times the examples of the size before."""
 TENTH, TEST = 0.1, 2000
+PROBE = "feature-extraction"
 FASHION = 30_000
 """Training images of Fashion-MNIST, of which validation takes a fifth."""
 CELL = ("data", "backbone", "input_size", "limit", "seed", "code", "fingerprint")
@@ -157,9 +158,13 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
         trainings = list(_trainings(cell, from_json(Measurements, head["measurements"])))
     most = CAPS[cell["backbone"]]
     for name, share, variant, recipe in trainings:
+        which = {"strategy": name, "share": share, "variant": variant, "cap": most}
+        if name == PROBE and not variant:
+            found, asked = bench.probed(asked, to_json(recipe), truth)
+        elif (name, share, variant) not in done:
+            found = _trained(bench, asked, recipe, truth, most)
         if (name, share, variant) not in done:
-            which = {"strategy": name, "share": share, "variant": variant, "cap": most}
-            yield about | which | _trained(bench, asked, recipe, truth, most)
+            yield about | which | found
 
 
 def _trained(
