@@ -17,7 +17,7 @@ from autotl.errors import RunFolderError
 from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
-from autotl.plugins import Plugins, choose_backbone, discover
+from autotl.plugins import Plugins, choose_backbone, discover, located
 from autotl.preparation import prepared
 from autotl.records import (
     Decision,
@@ -256,9 +256,11 @@ def _plugins(asked: Request) -> Plugins:
     plugins = discover(disabled=asked.disabled_plugins)
     if asked.weights or asked.backbone.lower() != "auto":
         file = Path(asked.weights) if asked.weights else None
-        choose_backbone(
+        found = choose_backbone(
             plugins, asked.backbone, weights_file=file, download=False, need_weights=False
         )
+        if asked.input_size is not None:
+            located(found, asked.input_size)
     return plugins
 
 

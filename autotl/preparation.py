@@ -14,7 +14,7 @@ from autotl import loading
 from autotl.activations import store_pixels, store_rows
 from autotl.errors import PluginError, RunFolderError
 from autotl.files import sha256
-from autotl.measure import MOST, rank
+from autotl.measure import MOST, rank, time_to_compare
 from autotl.plugins import AUTO, choose_input_size, locate_backbone, located, takes, usable
 from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
 from autotl.request import one_of
@@ -50,8 +50,7 @@ def prepared(
         verify=_same_weights,
     )
     located = _with_weights(at, located, wanted)
-    for stage in filter(None, (at.asked.frozen, at.asked.tap)):
-        one_of(stage, located.backbone.stages, f"stage of {located.backbone.name} called")
+    _check_stages(at, located)
     pixels = store_pixels(
         loaded.dataset,
         loaded.hashes,
@@ -65,24 +64,36 @@ def prepared(
     return loaded, rows, located, pixels
 
 
+def _check_stages(at: Sitting, located: LocatedBackbone) -> None:
+    """Raise `UsageError` where a stage that was named is none that it could be."""
+    name, stages = located.backbone.name, located.backbone.stages
+    if at.asked.frozen is not None:
+        one_of(at.asked.frozen, stages[:-1], f"stage to freeze up to in {name}:")
+    if at.asked.tap is not None:
+        one_of(at.asked.tap, stages, f"stage of {name} called")
+
+
 def _chosen(
     at: Sitting, loaded: loading.Loaded, rows: Split, side: int, cache: Path, worker: Worker
 ) -> tuple[str, str]:
     """The backbone's name, and why it is taken; where it is "auto" and several have weights here,
     the one that a probe of each prefers.
     """
-    asked = at.asked
-    if asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch":
+    asked, left = at.asked, at.seconds_left()
+    settled = at.run is not None and at.run.recorded("backbone", LocatedBackbone) is not None
+    named = asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch"
+    if settled or named or not time_to_compare(left):
         return asked.backbone, ""
-    several = ((one, one.offered.backbone.input_sizes) for one in usable(at.plugins))
+    several = [(one, one.offered.backbone.input_sizes) for one in usable(at.plugins)]
     given = asked.input_size
     places = [
         located(one, given or choose_input_size(sizes, side))
         for one, sizes in several
         if given is None or takes(sizes, given)
     ][:MOST]
-    if len(places) == 1 and given is not None:
-        return places[0].backbone.name, ""
+    if len(places) == 1 < len(several):
+        name = places[0].backbone.name
+        return name, f"{name} is taken: no other one with weights here takes {given} pixels."
     if len(places) < 2:
         return asked.backbone, ""
     data = loaded.dataset
@@ -104,7 +115,7 @@ def _chosen(
         folder=cache,
         examples=len(data.labels),
         seed=asked.seed,
-        seconds_left=at.seconds_left(),
+        seconds_left=left,
         progress=at.listener.progress,
     )
     return found.chosen, found.reason

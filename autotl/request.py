@@ -132,10 +132,14 @@ def request(
         weights=None if weights is None else _path(weights, "weights"),
         disabled_plugins=_names(disabled_plugins, "disabled_plugins"),
         input_size=None if input_size is None else _side(input_size),
-        frozen=_of_strategy("--frozen", frozen, chosen, ("partial-freeze",)),
-        tap=_of_strategy("--tap", tap, chosen, ("feature-extraction",)),
+        frozen=_of_strategy("--frozen", _name(frozen, "frozen"), chosen, ("partial-freeze",)),
+        tap=_of_strategy("--tap", _name(tap, "tap"), chosen, ("feature-extraction",)),
         learning_rate=_rate(_of_strategy("--learning-rate", learning_rate, chosen, STRATEGIES[1:])),
     )
+
+
+def _name(value: object, option: str) -> str | None:
+    return None if value is None else _text(value, option)
 
 
 def _side(value: SupportsIndex) -> int:
@@ -151,10 +155,13 @@ def _of_strategy(
     """The value, where the strategy that it belongs to was named too; `UsageError` else."""
     if value is None or strategy in allowed:
         return value
-    raise UsageError(
-        f"{option} says nothing without the strategy that it is for.",
-        hint=f"Add --strategy {' or '.join(allowed)}.",
-    )
+    named = " or ".join(allowed)
+    if strategy is None:
+        raise UsageError(
+            f"{option} says nothing without the strategy that it is for.",
+            hint=f"Add --strategy {named}.",
+        )
+    raise UsageError(f"{option} is for --strategy {named}, not for {strategy}.")
 
 
 def _rate(value: float | None) -> float | None:

@@ -6,7 +6,7 @@
   covariance times the covariance of the class means.
 
 LEEP (Nguyen 2020) needs the source classifier's probabilities, which backbones here do not carry.
-Pure NumPy and scikit-learn; `strategies.py` keeps the figures, `regret.py` tells what they add.
+Pure NumPy and scikit-learn; `strategies.py` keeps the figures, `signals.py` tells what they add.
 """
 
 from __future__ import annotations

@@ -344,6 +344,14 @@ def test_stages_and_rate_can_be_settled_and_the_engines_own_are_told() -> None:
     assert (tapped.boundary, tapped.taps, tapped.fixed) == (2, (2,), ("taps",))
     assert "the engine would read four" in tapped.reasons[0]
     assert choose(one).fixed == ()
+    bare = choose(measured(boundary=0), strategy="partial-freeze", frozen="one")
+    assert bare.boundary == 1
+    assert "the engine would freeze none" in bare.reasons[0]
+    longer, shorter = (
+        choose(one, strategy="partial-freeze", frozen=stage).predicted["partial-freeze"].minutes
+        for stage in ("one", "three")
+    )
+    assert longer > shorter  # what is predicted holds for the boundary that was named
     for strategy, named in (
         ("partial-freeze", {"frozen": "four"}),
         ("feature-extraction", {"tap": "five"}),

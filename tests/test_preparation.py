@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autotl import preparation
-from autotl.errors import PluginError, RunFolderError
+from autotl.errors import PluginError, RunFolderError, UsageError
 from autotl.files import sha256
 from autotl.records import InputSizes, LocatedBackbone, Ranking
 
@@ -101,7 +101,12 @@ def offered(name: str, parameters: int) -> Any:
 
 
 def chosen_among(
-    monkeypatch: pytest.MonkeyPatch, names: list[str], **asked: Any
+    monkeypatch: pytest.MonkeyPatch,
+    names: list[str],
+    *,
+    left: float | None = None,
+    recorded: Any = None,
+    **asked: Any,
 ) -> tuple[tuple[str, str], list[Any]]:
     """What is chosen where these backbones have weights, and what was handed to the ranking."""
     handed: list[Any] = []
@@ -127,7 +132,8 @@ def chosen_among(
         plugins=None,
         once=once,
         listener=SimpleNamespace(progress=None),
-        seconds_left=lambda: None,
+        seconds_left=lambda: left,
+        run=None if recorded is None else SimpleNamespace(recorded=lambda *_: recorded),
     )
     data = SimpleNamespace(labels=[0, 1, 1, 0, 1], classes=["x", "y"])
     loaded: Any = SimpleNamespace(dataset=data, hashes=[])
@@ -160,6 +166,24 @@ def test_where_there_is_no_choice_nothing_is_ranked(
     found, handed = chosen_among(monkeypatch, names, **asked)
     assert found == (asked.get("backbone", "Auto"), "")
     assert handed == []
+
+
+def test_nothing_is_ranked_once_the_run_has_its_backbone_or_little_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for more in ({"recorded": "embedded"}, {"left": 100.0}):
+        found, handed = chosen_among(monkeypatch, ["a", "b"], **more)
+        assert (found, handed) == (("Auto", ""), [])
+
+
+def test_stages_are_checked_before_anything_is_measured(located: LocatedBackbone) -> None:
+    stages = located.backbone.stages
+    for frozen, tap in ((stages[-1], None), ("nowhere", None), (None, "nowhere")):
+        at: Any = SimpleNamespace(asked=SimpleNamespace(frozen=frozen, tap=tap))
+        with pytest.raises(UsageError, match="no stage"):
+            preparation._check_stages(at, located)
+    fine: Any = SimpleNamespace(asked=SimpleNamespace(frozen=stages[0].upper(), tap=stages[-1]))
+    preparation._check_stages(fine, located)
 
 
 def test_a_given_input_size_is_that_of_every_candidate(monkeypatch: pytest.MonkeyPatch) -> None:

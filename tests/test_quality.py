@@ -44,6 +44,17 @@ def test_copies_are_counted_once_and_flipped_labels_are_named() -> None:
     assert found.effective == pytest.approx(335 * (300 / 335) * (1 - 3 / 335) * even)
 
 
+def test_where_neighbours_tell_nothing_no_label_is_doubtful() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(600) < 0.05).astype(int)
+    found = quality.nearest(rng.normal(size=(600, 30)))
+    alike = (labels[found.places] == 0).all(axis=1) & (labels == 1)
+    assert alike.sum() > 10
+    assert quality.doubtful(found, labels).size == 0
+    chance = quality.by_chance(np.array([0] * 90 + [1] * 10))
+    assert chance == pytest.approx([0.1**5, 0.9**5])
+
+
 def test_nothing_is_doubtful_among_a_few_and_one_row_is_no_error() -> None:
     features, labels = made(5, 3)
     assert quality.doubtful(quality.nearest(features), labels).size == 0

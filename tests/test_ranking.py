@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.errors import PluginError
+from autotl.errors import DeadlineError, DiskError, InternalError, PluginError
 from autotl.measure import ranking
 from autotl.records import LocatedBackbone, Ranked
 from autotl.worker import Worker
@@ -30,11 +30,13 @@ def right(share: float, n: int = 200) -> np.ndarray:
 def test_the_largest_stays_unless_another_beats_it_clearly() -> None:
     large, small = ranked("large", 9, 0.80), ranked("small", 1, 0.805)
     rights = {"large": right(0.80), "small": np.roll(right(0.805), 9)}
-    assert ranking.choose([large, small], rights, 100, None)[0] == "large"
+    name, reason = ranking.choose([large, small], rights, 100, None)
+    assert name == "large"
+    assert "no other one's linear probe is better" in reason
     better = {"large": right(0.80), "small": right(0.90)}
     name, reason = ranking.choose([large, ranked("small", 1, 0.9)], better, 100, None)
     assert name == "small"
-    assert "on 200 examples reaches 90.0 % (large 80.0 %)" in reason
+    assert "(on 200 examples small 90.0 %, large 80.0 %)" in reason
 
 
 def test_what_the_budget_does_not_hold_is_no_choice() -> None:
@@ -50,12 +52,14 @@ def test_what_the_budget_does_not_hold_is_no_choice() -> None:
 class Canned:
     """A worker whose networks tell the classes apart as well as stated, or fail."""
 
-    def __init__(self, folder: Path, apart: dict[str, float]) -> None:
+    def __init__(self, folder: Path, apart: dict[str, Any]) -> None:
         self.folder, self.apart = folder, apart
 
-    def call(self, function: str, spec: dict[str, Any], **_: Any) -> Any:
+    def call(self, function: str, spec: dict[str, Any], **more: Any) -> Any:
         assert function == "autotl.measure.ranked:run"
         name = spec["located"]["backbone"]["name"]
+        if isinstance(self.apart.get(name), Exception):
+            raise self.apart[name]
         if name not in self.apart:
             raise PluginError(f"{name} cannot be built.")
         rows = np.load(spec["pixels"])
@@ -102,6 +106,25 @@ def test_a_backbone_that_cannot_run_is_set_aside(tmp_path: Path) -> None:
     assert "set aside: first (first cannot be built)" in found.reason
     with pytest.raises(PluginError, match="first cannot be built"):
         ranked_by(tmp_path, Canned(tmp_path, {}), "first", "second")
+
+
+def test_a_fault_of_ours_is_not_set_aside(tmp_path: Path) -> None:
+    for error in (InternalError("a bug"), DiskError("full")):
+        worker = Canned(tmp_path, {"first": error, "second": 1.0})
+        with pytest.raises(type(error)):
+            ranked_by(tmp_path, worker, "first", "second")
+
+
+def test_where_time_lacks_for_every_one_the_largest_is_taken(tmp_path: Path) -> None:
+    late = DeadlineError("late")
+    found = ranked_by(
+        tmp_path, Canned(tmp_path, {"first": late, "second": late}), "first", "second"
+    )
+    assert found.chosen == "first"
+    assert "too long" in found.reason
+    assert ranking.time_to_compare(None)
+    assert ranking.time_to_compare(600.0)
+    assert not ranking.time_to_compare(120.0)
 
 
 def test_comparing_ends_where_the_budget_does_not_hold_it(tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ def test_what_belongs_to_a_strategy_needs_it_named() -> None:
         with pytest.raises(UsageError, match="without the strategy") as caught:
             request(data="x", **options)  # type: ignore[arg-type]
         assert strategy in str(caught.value.hint)
+        other = "feature-extraction" if strategy != "feature-extraction" else "scratch"
+        with pytest.raises(UsageError, match=f"not for {other}"):
+            request(data="x", strategy=other, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,8 @@ def test_what_belongs_to_a_strategy_needs_it_named() -> None:
     [
         {"input_size": 0},
         {"input_size": 64.5},
+        {"frozen": "", "strategy": "partial-freeze"},
+        {"tap": 3, "strategy": "feature-extraction"},
         {"learning_rate": 0.0, "strategy": "scratch"},
         {"learning_rate": "fast", "strategy": "scratch"},
         {"learning_rate": float("nan"), "strategy": "scratch"},

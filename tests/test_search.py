@@ -615,6 +615,13 @@ def test_what_the_user_settled_is_not_searched(bench: Bench) -> None:
         assert trial.recipe.boundary == decision().boundary
 
 
+def test_a_named_tap_is_that_of_the_probe_too(bench: Bench) -> None:
+    choice = decision(strategy="feature-extraction", boundary=2, taps=(2,), fixed=("taps",))
+    record = bench.go(trials=5, decision=choice)
+    assert {trial.recipe.taps for trial in bench.ledger.trials()} == {(2,)}
+    assert record.probe.recipe.taps == (2,)
+
+
 def score_of(trial: Trial) -> float:
     assert trial.result
     return trial.result.metrics["accuracy"]

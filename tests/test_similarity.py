@@ -103,22 +103,44 @@ def test_frechet_distance_is_that_of_the_matrix_square_root(seed: int) -> None:
     whole = similarity.whitened(source, reference)
     assert np.allclose(np.cov(whole.T), np.eye(6), atol=1e-6)
     covariance = np.cov(rotated.T, bias=True)
+    few = (6 + 5) / 4 / 80
     expected = (rotated.mean(axis=0) ** 2).sum() + np.trace(
         covariance + np.eye(6) - 2 * np.real(sqrtm(covariance))
     )
     found = similarity.frechet(rotated, np.ones((1, 80)))[0]
-    assert found == pytest.approx(expected / 6, rel=1e-4)
+    assert found == pytest.approx(expected / 6 - few, rel=1e-4)
 
 
 def test_weights_of_frechet_are_repetitions() -> None:
     x = correlated(10, 4, seed=0)
     counts = np.array([2, 0, 1, 1, 3, 0, 1, 1, 1, 0])
-    weighted = similarity.frechet(x, counts[None])[0]
-    assert weighted == pytest.approx(
-        similarity.frechet(np.repeat(x, counts, axis=0), np.ones((1, 10)))[0]
+    weighted, repeated = (
+        similarity.frechet(rows, weights)[0]
+        for rows, weights in ((x, counts[None]), (np.repeat(x, counts, axis=0), np.ones((1, 10))))
     )
+    taken_off = (4 + 5) / 4 * ((counts / 10) ** 2).sum(), (4 + 5) / 4 / 10
+    assert weighted + taken_off[0] == pytest.approx(repeated + taken_off[1])
     few = x[:2]  # fewer images than components
     assert similarity.frechet(few, np.ones((1, 2)))[0] > 0
+
+
+def test_few_images_of_the_source_are_not_foreign() -> None:
+    source, noise = correlated(4000, 40, seed=3), 9 * correlated(64, 40, seed=4)
+    reference = similarity.Reference(mean=source.mean(axis=0), covariance=np.cov(source.T))
+    about: dict[str, Any] = {"reference": reference, "seed": 0}
+    found = [
+        similarity.similarity([], [], outputs=(source[:images], noise), **about)
+        for images in (40, 128, 256, 2000)
+    ]
+    for one in found:
+        assert one.value is not None
+        assert one.value > 0.97
+        assert one.low <= one.value <= one.high
+    far = [
+        similarity.similarity([], [], outputs=(2 * source[:images], noise), **about).value
+        for images in (128, 256, 2000)
+    ]
+    assert max(far) - min(far) < 0.03
 
 
 def test_without_batch_norm_the_reference_gives_the_figure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import NormalDist
 
 from autotl.decide import reasons, scenario
@@ -52,12 +53,13 @@ def decide(
     Raises `ResourceError` where nothing of the budget is left, `PluginError` or `UsageError` where
     the named one is impossible, `InternalError` where the coefficients are missing.
     """
+    own, measurements = measurements, _settled(measurements, frozen, tap)
     known, digest = (coefficients, "given") if coefficients else shipped()
     found = forecasts(measurements, known, epochs)
     left = seconds_left if seconds_left is not None else budget.seconds
     outcome = _outcome(measurements, known, found, strategy, left)
     chosen, stages = outcome.chosen, measurements.stages
-    boundary, taps = _cut(chosen, measurements, frozen, tap)
+    boundary, taps = cut(chosen, measurements)
     given = {"boundary": frozen, "taps": tap, "learning_rate": learning_rate}
     return Decision(
         backbone=measurements.backbone,
@@ -75,7 +77,7 @@ def decide(
         race=outcome.race,
         scenario=scenario.name(measurements, known.thresholds),
         reasons=(
-            *reasons.settled(measurements, cut(chosen, measurements), frozen, tap, learning_rate),
+            *reasons.settled(measurements, own, frozen, tap, learning_rate),
             *reasons.sentences(measurements, known, found, outcome),
         ),
         predicted={name: one.shown for name, one in found.items()},
@@ -199,17 +201,17 @@ def cut(chosen: Strategy, measurements: Measurements) -> tuple[int, tuple[int, .
     return (measurements.boundary if chosen == "partial-freeze" else 0), last
 
 
-def _cut(
-    chosen: Strategy, measurements: Measurements, frozen: str | None, tap: str | None
-) -> tuple[int, tuple[int, ...]]:
-    """The same, with the stages that the user named."""
-    boundary, taps = cut(chosen, measurements)
+def _settled(measurements: Measurements, frozen: str | None, tap: str | None) -> Measurements:
+    """The measurements with the boundary and the tap that the user named in place of those that
+    were proposed: what is predicted then holds for these.
+    """
+    if frozen is not None and not measurements.no_partial_freeze:
+        most = len(measurements.stages) - 1
+        measurements = replace(measurements, boundary=_stage(frozen, measurements, most))
     if tap is not None:
-        own = _stage(tap, measurements, len(measurements.stages))
-        return own, (own,)
-    if frozen is not None:
-        boundary = _stage(frozen, measurements, min(taps) - 1)
-    return boundary, taps
+        most = len(measurements.stages)
+        measurements = replace(measurements, tap=_stage(tap, measurements, most))
+    return measurements
 
 
 def _stage(name: str, measurements: Measurements, most: int) -> int:

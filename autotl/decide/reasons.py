@@ -15,6 +15,9 @@ from autotl.records import Measurements, Strategy
 UNEVEN = 3.0
 """Largest class over smallest, from where on accuracy may be had by neglecting the smallest."""
 
+ENLARGED = 1.5
+"""Input size over the images' median shorter side from which on that is worth a word."""
+
 FULL = 0.9
 """Effective size over training examples, below which the difference is said."""
 
@@ -69,19 +72,24 @@ def sentences(
 
 def settled(
     measured: Measurements,
-    engine: tuple[int, tuple[int, ...]],
+    own: Measurements,
     frozen: str | None,
     tap: str | None,
     learning_rate: float | None,
 ) -> Iterator[str]:
-    """What the user settled beside the strategy, and the boundary and taps of the engine."""
-    boundary, taps = engine
+    """What the user settled beside the strategy, and what the measurements themselves (`own`)
+    proposed.
+    """
+    stages = measured.stages
     if frozen is not None:
-        own = measured.stages[boundary - 1]
-        yield f"{frozen} is the last frozen stage, as asked for; the engine would take {own}."
+        would = f"take {stages[own.boundary - 1]}" if own.boundary else "freeze none"
+        last = stages[measured.boundary - 1]
+        yield f"{last} is the last frozen stage, as asked for; the engine would {would}."
     if tap is not None:
-        own = measured.stages[taps[-1] - 1]
-        yield f"The head reads {tap}, as asked for; the engine would read {own}."
+        yield (
+            f"The head reads {stages[measured.tap - 1]}, as asked for; the engine would read "
+            f"{stages[own.tap - 1]}."
+        )
     if learning_rate is not None:
         yield (
             f"The learning rate is {learning_rate:g}, as asked for; the engine would take the "
@@ -167,12 +175,12 @@ def _quality(measured: Measurements) -> Iterator[str]:
     if size.effective is not None and size.effective < FULL * size.train:
         yield (
             f"Without copies and doubtful labels, and for the unevenness of the classes, the "
-            f"{size.train:,} training examples count like {size.effective:,.0f}."
+            f"{size.train:,} training examples count like {size.effective:,.0f} at most."
         )
-    if size.median_side < measured.input_size:
+    if ENLARGED * size.median_side < measured.input_size:
         yield (
-            f"The images are enlarged: half of them have sides of {size.median_side} pixels or "
-            f"less, and the backbone is given {measured.input_size}."
+            f"The images are enlarged: the shorter side of half of them is {size.median_side} "
+            f"pixels or less, and the backbone is given {measured.input_size}."
         )
 
 

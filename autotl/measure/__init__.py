@@ -5,6 +5,6 @@
 """
 
 from autotl.measure.measuring import measure
-from autotl.measure.ranking import MOST, rank
+from autotl.measure.ranking import MOST, rank, time_to_compare
 
-__all__ = ["MOST", "measure", "rank"]
+__all__ = ["MOST", "measure", "rank", "time_to_compare"]

@@ -101,8 +101,8 @@ def measure(
     left out, and half as many rows are compared with the source domain. `trained` says that trials
     will follow: all rows then pass the pretrained backbone, up to `WHOLE` of training, as the first
     trial will want them. `name(i)` is the id of training row i. Everything but `speed` and
-    `seconds` is a function of the data, the seed and `given`. Raises `ResourceError` where the
-    networks take longer than `deadline` seconds, and what the worker raises.
+    `seconds` is a function of the data, the seed, `given` and `trained`. Raises `ResourceError`
+    where the networks take longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]

@@ -3,7 +3,9 @@
 A near-copy lies closer to another example than `NEAR` times the median distance to the nearest one,
 the rule and the figure of cleanlab's Datalab
 (https://docs.cleanlab.ai/stable/cleanlab/datalab/guide/issue_type_description.html). A doubtful
-label is one that none of the nearest neighbours bears while all of them bear the same other one.
+label is one that none of the nearest neighbours bears while all of them bear the same other one. Of
+a class of which chance alone would make many so (a rare one), it is only told where there are far
+fewer.
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ NEAR = 0.13
 NEIGHBOURS = 5
 ROUNDING = 1e-6
 """Cosine distance up to which two outputs are the same in float32."""
+OFTEN, FEWER = 0.05, 1 / 3
+"""Share of a class that chance alone would call doubtful from which on that counts, and the part
+of it under which what was found is not chance.
+"""
 NAMED = 20
 """Doubtful examples that are named at most."""
 
@@ -49,7 +55,8 @@ def judged(
     `validation` (m, d) are the same stage's outputs of validation rows, None where they were not
     passed; `name(i)` is the id of row i of the sample. Effective size is the training examples,
     near-copies counted once and doubtful ones left out, times the evenness of the classes: the
-    exponential of their entropy over their number.
+    exponential of their entropy over their number. Copies are looked for among these rows alone: of
+    a sample of many there are more, and the effective size is less.
     """
     if len(features) <= 1:
         return counts
@@ -101,11 +108,22 @@ def groups(found: Neighbours, limit: float) -> int:
 
 def doubtful(found: Neighbours, labels: Labels) -> NDArray[np.int64]:
     """Rows whose neighbours all bear one label, and another than theirs, nearest ones first."""
-    theirs = np.asarray(labels)[found.places]
-    agree = (theirs == theirs[:, :1]).all(axis=1) & (theirs[:, 0] != labels)
-    rows = np.flatnonzero(agree & (found.places.shape[1] == NEIGHBOURS))
+    theirs, own = np.asarray(labels)[found.places], np.asarray(labels)
+    agree = (theirs == theirs[:, :1]).all(axis=1) & (theirs[:, 0] != own)
+    agree &= found.places.shape[1] == NEIGHBOURS
+    expected, counts = by_chance(own), np.bincount(own)
+    seen = np.bincount(own[agree], minlength=len(counts)) / np.maximum(counts, 1)
+    rows = np.flatnonzero(agree & ~((expected > OFTEN) & (seen > FEWER * expected))[own])
     order = found.distances[rows].mean(axis=1).argsort(kind="stable")
     return np.asarray(rows[order])
+
+
+def by_chance(labels: Labels) -> NDArray[np.float64]:
+    """Share of each class (classes,) that were doubtful if neighbours' labels were drawn by the
+    classes' shares.
+    """
+    all_alike = (np.bincount(np.asarray(labels)) / len(labels)) ** NEIGHBOURS
+    return np.asarray(all_alike.sum() - all_alike)
 
 
 def leaked(features: Floats, others: Floats, limit: float) -> int:

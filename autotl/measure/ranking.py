@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from autotl.errors import AutotlError
+from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError
 from autotl.measure import probes, size
 from autotl.measure.measuring import Caller, Progress
 from autotl.measure.size import Labels
@@ -26,6 +26,12 @@ SHARE = 0.25
 """Of the time left, what one pass over all examples may take."""
 COMPARING = 0.1
 """Of the time left, what comparing may take; backbones for which it would take longer are not."""
+LEAST = 15.0
+"""Seconds of that below which nothing is compared."""
+PATIENCE = 2.0
+"""One backbone may take so many times what comparing may."""
+
+TOO_LONG = "comparing would have taken too long"
 
 Store = Callable[[LocatedBackbone, Sequence[int]], tuple[Path, str, Sequence[int]]]
 """Stores the pixels of training rows (by place) for a backbone: path, key, and the rows stored."""
@@ -48,8 +54,9 @@ def rank(
 
     `candidates` are backbones with weights; `labels` (n,) those of the training rows, of which
     `store(located, rows)` keeps the pixels of some; `examples` is how many images there are in all.
-    A backbone that cannot be run, or for which there is no time, is set aside with the reason; the
-    first one's error is raised where none can be run.
+    A backbone that its plugin cannot build, for which memory does not suffice or for which there is
+    no time is set aside with the reason; where only time was lacking for all, the first is taken,
+    else the first one's error is raised.
     """
     begun = time.monotonic()
     rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
@@ -58,23 +65,29 @@ def rank(
     rights: dict[str, NDArray[np.bool_]] = {}
     errors: list[AutotlError] = []
     for located, (pixels, key, _) in zip(candidates, stored, strict=True):
-        if rights and not _time_for_another(time.monotonic() - begun, len(found), seconds_left):
-            found.append(_ranked(located, failure="comparing it would have taken too long"))
+        ran = len(rights) + len(errors)
+        if rights and not _time_for_another(time.monotonic() - begun, ran, seconds_left):
+            found.append(_ranked(located, failure=TOO_LONG))
             continue
-        if progress is not None:
-            progress("comparing backbones", len(found), len(candidates))
         spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
         try:
-            answer = worker.call("autotl.measure.ranked:run", spec | {"folder": str(folder)})
-        except AutotlError as error:
+            answer = worker.call(
+                "autotl.measure.ranked:run",
+                spec | {"folder": str(folder)},
+                deadline=None if seconds_left is None else PATIENCE * COMPARING * seconds_left,
+                progress=progress,
+            )
+        except (PluginError, OutOfMemoryError, DeadlineError) as error:
             errors.append(error)
-            found.append(_ranked(located, failure=error.message))
+            late = isinstance(error, DeadlineError)
+            found.append(_ranked(located, failure=TOO_LONG if late else error.message))
             continue
         linear = _probe(answer["features"], labels[rows], classes, fold)
         rights[located.backbone.name] = linear.right
         found.append(_ranked(located, linear=linear.accuracy, forward=answer["forward"]))
-    if not rights:
-        raise errors[0]
+    serious = [error for error in errors if not isinstance(error, DeadlineError)]
+    if serious and not rights:
+        raise serious[0]
     chosen, reason = choose(found, rights, examples, seconds_left)
     return Ranking(
         chosen=chosen,
@@ -85,8 +98,13 @@ def rank(
     )
 
 
-def _time_for_another(spent: float, done: int, left: float | None) -> bool:
-    return left is None or spent * (1 + 1 / done) <= COMPARING * left
+def time_to_compare(seconds_left: float | None) -> bool:
+    """Whether a budget with that much left is large enough to compare backbones at all."""
+    return seconds_left is None or COMPARING * seconds_left >= LEAST
+
+
+def _time_for_another(spent: float, ran: int, left: float | None) -> bool:
+    return left is None or spent * (1 + 1 / ran) <= COMPARING * left
 
 
 def _probe(features: str, labels: Labels, classes: int, fold: NDArray[np.int64]) -> probes.Linear:
@@ -131,6 +149,9 @@ def choose(
     is no choice, unless all would.
     """
     ran = [one for one in found if one.linear is not None]
+    if not ran:
+        largest = max(found, key=lambda one: one.parameters)
+        return largest.name, f"{largest.name}, the largest, is taken: {TOO_LONG}."
     room = math.inf if seconds_left is None else SHARE * seconds_left
     affordable = [one for one in ran if (one.forward or 0.0) * examples <= room]
     standing = affordable or [min(ran, key=lambda one: one.forward or 0.0)]
@@ -139,24 +160,31 @@ def choose(
     apart = rights[best.name].astype(float) - rights[static.name]
     error = float(apart.std() / np.sqrt(len(apart)))
     chosen = best if float(apart.mean()) > error else static
-    return chosen.name, _reason(found, standing, chosen, len(apart))
+    return chosen.name, _reason(found, standing, chosen, chosen is static, len(apart))
 
 
 def _reason(
-    found: Sequence[Ranked], standing: Sequence[Ranked], chosen: Ranked, sample: int
+    found: Sequence[Ranked],
+    standing: Sequence[Ranked],
+    chosen: Ranked,
+    largest: bool,
+    sample: int,
 ) -> str:
-    others = [one for one in standing if one.name != chosen.name]
-    told = [f"{one.name} {100 * (one.linear or 0.0):.1f} %" for one in others]
-    sentence = (
-        f"{chosen.name} is taken of {len(found)} backbones with weights here: a linear probe on "
-        f"{sample:,} examples reaches {100 * (chosen.linear or 0.0):.1f} %"
-    )
-    if told:
-        sentence += f" ({', '.join(told)})"
+    ordered = [chosen, *(one for one in standing if one is not chosen)]
+    told = ", ".join(f"{one.name} {100 * (one.linear or 0.0):.1f} %" for one in ordered)
+    if largest:
+        sentence = f"{chosen.name}, the largest of {len(found)} backbones compared, is taken: no "
+        sentence += "other one's linear probe is better by more than a standard error"
+    else:
+        sentence = (
+            f"{chosen.name} is taken of {len(found)} backbones compared: its linear probe is "
+        )
+        sentence += "the best"
+    sentence += f" (on {sample:,} examples {told})"
     slow = [one.name for one in found if one.linear is not None and one not in standing]
-    broken = [f"{one.name} ({one.failure.rstrip('.')})" for one in found if one.failure]
     if slow:
         sentence += f"; too slow for the budget: {', '.join(slow)}"
+    broken = [f"{one.name} ({one.failure.rstrip('.')})" for one in found if one.failure]
     if broken:
         sentence += f"; set aside: {', '.join(broken)}"
     return sentence + "."

@@ -13,9 +13,10 @@ Where reference statistics came with a backbone, there is another distance: that
 the normal distributions of the last stage's averaged outputs (Heusel 2017), in the reference's
 first `COMPONENTS` principal components scaled to variance 1, over their number,
 
-    D = [|m|^2 + sum_i (1 - sqrt(l_i))^2] / components,
+    D = [|m|^2 + sum_i (1 - sqrt(l_i))^2] / components - (components + 5) / 4n,
 
-with m the mean there and l_i the eigenvalues of the covariance.
+with m the mean there and l_i the eigenvalues of the covariance. What is taken off is what n images
+of the source itself would give, to the first order: without it few images look foreign.
 
 Either way D0 is what uniform noise gives through the same network, and
 
@@ -37,7 +38,7 @@ from autotl.records import Similarity
 
 DRAWS = 200
 """Bootstrap samples of the examples."""
-COMPONENTS = 64
+COMPONENTS = 32
 LEAST = 1e-6
 """Share of the largest eigenvalue under which a component is left out."""
 
@@ -166,7 +167,7 @@ def whitened(outputs: Floats, reference: Reference) -> NDArray[np.float64]:
 
 def frechet(outputs: Floats, weights: Floats) -> NDArray[np.float64]:
     """Frechet distance of `outputs` (images, components) to mean 0 and covariance 1, over the
-    components, for each row of `weights` (draws, images).
+    components and without what so few images explain, for each row of `weights` (draws, images).
     """
     found = []
     for row in np.asarray(weights, np.float64):
@@ -176,7 +177,8 @@ def frechet(outputs: Floats, weights: Floats) -> NDArray[np.float64]:
         deviations = np.linalg.svd(centred, compute_uv=False)
         missing = outputs.shape[1] - len(deviations)
         apart = (mean**2).sum() + ((1 - deviations) ** 2).sum() + missing
-        found.append(apart / outputs.shape[1])
+        few = (outputs.shape[1] + 5) / 4 * (share**2).sum()
+        found.append(max(apart / outputs.shape[1] - few, 0.0))
     return np.array(found)
 
 

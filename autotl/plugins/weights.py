@@ -64,8 +64,9 @@ def locate_backbone(
         progress=progress,
     )
     sizes = candidate.offered.backbone.input_sizes
-    size = input_size or choose_input_size(sizes, median_side)
-    return replace(located(candidate, size), reason=reason)
+    own = choose_input_size(sizes, median_side)
+    found = located(candidate, input_size or own)
+    return replace(found, reason=reason, engine_size=own if input_size else None)
 
 
 def choose_backbone(

@@ -21,7 +21,8 @@ class LocatedBackbone:
     """A backbone, the weights file found for it on this machine, and the chosen input size.
 
     `preprocessing.size` equals `input_size`. `weights` is an absolute path, or None where only
-    random weights are to be had. `reason` says why it was taken, where several were compared.
+    random weights are to be had. `reason` says why it was taken, where several were compared;
+    `engine_size` is the input size that the engine would have taken, where the user named one.
     """
 
     backbone: Backbone
@@ -31,6 +32,7 @@ class LocatedBackbone:
     weights: str | None
     weights_sha256: str | None
     reason: str = ""
+    engine_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

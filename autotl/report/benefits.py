@@ -12,6 +12,8 @@ from typing import Any
 
 from autotl.records import Trial, to_json
 
+DEFAULTS = ("default", "runner-up")
+"""Origins of the trials that are compared: alike in length and numbers."""
 RISEN = 0.9
 """Share of the way from start to asymptote over which the slope is taken."""
 
@@ -43,10 +45,10 @@ def curve(accuracies: Sequence[float], threshold: float) -> Curve:
 
 
 def benefits(trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """The curves of the best transferred training and of the best from scratch, by their trials'
-    numbers; None unless the run has finished both.
+    """The curves of the best transferred training and of the best from scratch among the default
+    recipes, by their trials' numbers; None unless the run has finished both.
     """
-    trained = [trial for trial in trials if len(_accuracies(trial)) > 1 and trial.parent is None]
+    trained = [one for one in trials if one.origin in DEFAULTS and len(_accuracies(one)) > 1]
     sides = {
         "transferred": [trial for trial in trained if trial.recipe.pretrained],
         "scratch": [trial for trial in trained if not trial.recipe.pretrained],
@@ -56,27 +58,36 @@ def benefits(trials: Sequence[Trial]) -> dict[str, Any] | None:
     best = {name: max(some, key=lambda t: max(_accuracies(t))) for name, some in sides.items()}
     threshold = max(_accuracies(best["scratch"]))
     return {
-        name: {"trial": trial.number, "strategy": trial.recipe.strategy}
+        name: {"trial": trial.number, "strategy": trial.recipe.strategy, "cut_short": _cut(trial)}
         | to_json(curve(_accuracies(trial), threshold))
         for name, trial in best.items()
     }
 
 
+def _cut(trial: Trial) -> bool:
+    return trial.result is not None and trial.result.stopped == "deadline"
+
+
 def sentence(found: dict[str, Any]) -> str:
     """The benefits in words, in points of accuracy."""
     ours, theirs = found["transferred"], found["scratch"]
-    start, slope, best = (
-        f"{100 * (ours[key] - theirs[key]):+.1f}" for key in ("start", "slope", "asymptote")
-    )
+
+    def apart(key: str, more: str, less: str) -> str:
+        points = 100 * (ours[key] - theirs[key])
+        return f"{abs(points):.1f} points {more if points >= 0 else less}"
+
     when = (
-        f"it reached the best of scratch after {ours['reached']} epochs, scratch after "
+        f"it was level with the best of scratch after {ours['reached']} epochs, scratch after "
         f"{theirs['reached']}"
         if ours["reached"] is not None
-        else "it never reached the best of scratch"
+        else "it was never level with the best of scratch"
     )
+    short = [side["strategy"] for side in (ours, theirs) if side["cut_short"]]
     return (
-        f"Against scratch, {ours['strategy']} started {start} points on validation, rose by "
-        f"{slope} points an epoch more and ended {best}; {when}."
+        f"Against scratch, {ours['strategy']} started {apart('start', 'higher', 'lower')} on "
+        f"validation, rose {apart('slope', 'faster', 'slower')} an epoch and came "
+        f"{apart('asymptote', 'higher', 'lower')}; {when}"
+        + (f" (the budget cut {' and '.join(short)} short)." if short else ".")
     )
 
 

@@ -100,6 +100,7 @@ def _backbone(run: RunRecords) -> dict[str, Any]:
         "name": backbone.name,
         "distribution": run.located.distribution,
         "reason": run.located.reason or None,
+        "engine_size": run.located.engine_size,
         "parameters": backbone.parameters,
         "stages": list(backbone.stages),
         "license": backbone.license,
@@ -139,6 +140,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "race": decision.race,
         "reasons": list(decision.reasons),
         "predicted": predicted(decision),
+        "learning_rate": decision.learning_rate or None,
+        "fixed": list(decision.fixed),
         "coefficients": decision.coefficients,
         "provisional": decision.provisional,
     }

@@ -46,7 +46,9 @@ def _split(record: SplitRecord) -> str:
 
 def _backbone(record: LocatedBackbone) -> str:
     weights = "pretrained" if record.weights else "random weights only"
-    return f"{record.backbone.name} at {record.input_size} pixels ({weights})"
+    own = record.engine_size
+    asked = f", as asked for; the engine would take {own}" if own else ""
+    return f"{record.backbone.name} at {record.input_size} pixels ({weights}){asked}"
 
 
 def _rank(record: Ranking) -> str:

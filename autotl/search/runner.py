@@ -106,7 +106,8 @@ def _searched(setting: Setting) -> SearchRecord:
 
 def _fixed(setting: Setting) -> tuple[planning.Step, ...]:
     decision, measurements = setting.decision, setting.measurements
-    probe = default("feature-extraction", measurements)
+    taps = decision.taps if "taps" in decision.fixed else None
+    probe = default("feature-extraction", measurements, taps=taps)
     if not measurements.pretrained:
         probe = replace(probe, pretrained=False)
     runner_up = None
