@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from coefficients import fit
+from numpy.typing import NDArray
 
 from autotl.decide import decide
 from autotl.decide.coefficients import Coefficients, Thresholds
@@ -23,21 +24,29 @@ from autotl.records import (
     STRATEGIES,
     Budget,
     Decision,
+    FileRef,
     Measurements,
+    Recipe,
     Similarity,
     Strategy,
+    Trial,
+    TrialResult,
     from_json,
     to_json,
 )
+from autotl.search import selection
 
 FIXED = Thresholds(per_class=200.0, similarity=0.7, gap=1.0)
 """Of the table with fixed lines."""
 PROBE: Strategy = "feature-extraction"
+NO_FILE = FileRef(path="", sha256="", size=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One seed of a cell: what was measured, and what each strategy gave, whole and by a tenth."""
+    """One seed of a cell: what was measured, the labels of its validation rows, and what each
+    strategy gave, whole and by about a tenth of the epochs.
+    """
 
     data: str
     backbone: str
@@ -45,6 +54,7 @@ class Run:
     seed: int
     code: str
     measured: Measurements
+    labels: NDArray[np.int64]
     whole: dict[Strategy, dict[str, Any]]
     tenth: dict[Strategy, dict[str, Any]]
 
@@ -56,6 +66,12 @@ class Run:
     def accuracy(self, strategy: Strategy) -> float:
         """On the test rows."""
         return float(self.whole[strategy]["accuracy"])
+
+    def right(self, strategy: Strategy) -> NDArray[np.float64]:
+        """Which test rows it got right, 1 or 0."""
+        row = self.whole[strategy]
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8))
+        return bits[: row["test"]].astype(float)
 
     def best(self) -> Strategy:
         """The strategy of the highest test accuracy; of equal ones the one that trains least."""
@@ -72,7 +88,9 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The strategy taken, and the seconds of training that it took to know and to have it."""
+    """The strategy taken, and the seconds of measuring and training that it took to know and to
+    have it.
+    """
 
     strategy: Strategy
     seconds: float
@@ -82,20 +100,21 @@ Way = Callable[[Run], Choice]
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
-    """The cells of which every planned training is there, of the newest trainer."""
+    """The cells of which every planned training has ended, of the newest trainer; a training that
+    failed is one that cannot be chosen.
+    """
     newest = [row for row in rows if row["code"] == rows[-1]["code"] and not row["variant"]]
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], dict[tuple[Any, Any], Mapping[str, Any]]] = {}
     for row in newest:
-        groups.setdefault((row["data"], row["backbone"], row["limit"], row["seed"]), []).append(row)
+        key = (row["data"], row["backbone"], row["limit"], row["seed"], row.get("fingerprint"))
+        groups.setdefault(key, {})[row["strategy"], row["share"]] = row
     found = []
-    for (data, backbone, limit, seed), group in groups.items():
-        head = next((row for row in group if row["strategy"] is None), None)
-        if head is None or len(group) <= head["planned"]:
+    for (data, backbone, limit, seed, _), group in groups.items():
+        head = group.pop((None, None), None)
+        if head is None or len(group) < head["planned"]:
             continue
-        shares: dict[float, dict[Strategy, dict[str, Any]]] = {}
-        for row in group:
-            if row["strategy"] is not None:
-                shares.setdefault(row["share"], {})[row["strategy"]] = dict(row)
+        done = {key: dict(row) for key, row in group.items() if "failure" not in row}
+        truth = np.frombuffer(bytes.fromhex(head["validation_truth"]), np.uint8)
         found.append(
             Run(
                 data=data,
@@ -104,8 +123,9 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
                 seed=seed,
                 code=head["code"],
                 measured=from_json(Measurements, head["measurements"]),
-                whole=shares[1.0],
-                tenth=next((v for share, v in shares.items() if share != 1.0), {}),
+                labels=truth.astype(np.int64),
+                whole={name: row for (name, share), row in done.items() if share == 1.0},
+                tenth={name: row for (name, share), row in done.items() if share != 1.0},
             )
         )
     return found
@@ -115,24 +135,26 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
 
 
 def ways(found: Sequence[Run]) -> dict[str, Way]:
-    """Ours and its rivals by name."""
+    """Ours and its rivals by name.
+
+    Rivals that name one strategy stand twice: alone, and with the probe beside it, of which a
+    search would keep the better one.
+    """
     unlike = _left_out([_unlike(run) for run in found], _ours, coefficients)
-    fitted = {
-        "size only": _left_out(found, _by_size, _size_line),
-        "similarity only": _left_out(found, _by_similarity, _similarity_line),
-    }
-    always: dict[str, Way] = {
-        f"always {name}": _always(name)
-        for name in STRATEGIES
-        if any(name in r.whole for r in found)
-    }
+    there = [name for name in STRATEGIES if any(name in run.whole for run in found)]
+    always = {f"always {name}": _always(name) for name in there}
+    beside = {f"{name} or the probe": _beside(name) for name in there if name != PROBE}
     return {
         "autotl": _left_out(found, _ours, coefficients),
         "autotl without similarity": lambda run: unlike(_unlike(run)),
+        "autotl, highest validation": _left_out(found, _ours_highest, coefficients),
         "choice and best generalist": _left_out(found, _with_generalist, _known),
         **always,
+        **beside,
+        "best generalist or the probe": _left_out(found, _generalist_beside, generalist),
         "table, fixed lines": lambda run: _taken(run, proposed(run.measured, FIXED)),
-        **fitted,
+        "size only": _left_out(found, _by_size, _size_line),
+        "similarity only": _left_out(found, _by_similarity, _similarity_line),
         "best of a tenth each": _by_tenth,
     }
 
@@ -141,10 +163,20 @@ def _always(name: Strategy) -> Way:
     return lambda run: _taken(run, name)
 
 
-def _taken(run: Run, name: Strategy) -> Choice:
+def _beside(name: Strategy) -> Way:
+    return lambda run: _best_of(run, [_possible(run, name)])
+
+
+def _possible(run: Run, name: Strategy) -> Strategy:
     """A strategy, or the nearest one that is possible."""
-    taken = name if name in run.whole else "full-fine-tune"
-    return Choice(strategy=taken, seconds=run.seconds([taken]))
+    return name if name in run.whole else "full-fine-tune"
+
+
+def _taken(run: Run, name: Strategy) -> Choice:
+    """The strategy alone; what freezes stages has to measure where."""
+    taken = _possible(run, name)
+    measuring = run.measured.seconds if taken in (PROBE, "partial-freeze") else 0.0
+    return Choice(strategy=taken, seconds=measuring + run.seconds([taken]))
 
 
 def _left_out(
@@ -177,11 +209,22 @@ def coefficients(found: list[Run]) -> Coefficients:
 
 def _ours(known: Coefficients, run: Run) -> Choice:
     """What a run trains, without proposals: the probe, the choice and, where the margin is small,
-    the runner-up; of these the best on the validation rows.
+    the runner-up; and keeps of these.
     """
+    return _best_of(run, _named(known, run))
+
+
+def _ours_highest(known: Coefficients, run: Run) -> Choice:
+    """The same trainings, of which the one with the highest validation accuracy is kept."""
+    tried = _tried(run, _named(known, run))
+    best = max(tried, key=lambda name: (run.whole[name]["validation"], -tried.index(name)))
+    return replace(_best_of(run, tried), strategy=best)
+
+
+def _named(known: Coefficients, run: Run) -> list[Strategy]:
     decision = _decision(known, run)
     raced = [decision.runner_up] if decision.race > 0 and decision.runner_up else []
-    return _best_of(run, [decision.strategy, *raced])
+    return [decision.strategy, *raced]
 
 
 def _unlike(run: Run) -> Run:
@@ -191,16 +234,23 @@ def _unlike(run: Run) -> Run:
 
 
 def _known(found: list[Run]) -> tuple[Coefficients, Strategy]:
-    """The coefficients, and the strategy that is best in the mean."""
+    """The coefficients, and the best generalist."""
+    return coefficients(found), generalist(found)
+
+
+def generalist(found: list[Run]) -> Strategy:
+    """The strategy that is best in the mean."""
     names = [name for name in STRATEGIES if all(name in run.whole for run in found)]
-    generalist = max(names, key=lambda name: np.mean([run.accuracy(name) for run in found]))
-    return coefficients(found), generalist
+    return max(names, key=lambda name: np.mean([run.accuracy(name) for run in found]))
 
 
 def _with_generalist(known: tuple[Coefficients, Strategy], run: Run) -> Choice:
-    """The probe, the choice and the best generalist (Renggli 2020), by validation."""
-    fitted, generalist = known
-    return _best_of(run, [_decision(fitted, run).strategy, generalist])
+    """The probe, the choice and the best generalist (Renggli 2020)."""
+    return _best_of(run, [_decision(known[0], run).strategy, known[1]])
+
+
+def _generalist_beside(name: Strategy, run: Run) -> Choice:
+    return _best_of(run, [_possible(run, name)])
 
 
 def _decision(known: Coefficients, run: Run) -> Decision:
@@ -208,22 +258,56 @@ def _decision(known: Coefficients, run: Run) -> Decision:
     return decide(run.measured, limits, epochs=epochs(run.measured), coefficients=known)
 
 
+def _tried(run: Run, names: Sequence[Strategy]) -> list[Strategy]:
+    """The probe, then these, each once and where it is possible."""
+    return [name for name in dict.fromkeys([PROBE, *names]) if name in run.whole]
+
+
 def _best_of(run: Run, names: Sequence[Strategy]) -> Choice:
-    """The best of these and the probe on the validation rows, the earlier one of equal ones; it
-    took measuring too.
-    """
-    tried = [name for name in dict.fromkeys([*names, PROBE]) if name in run.whole]
-    best = max(tried, key=lambda name: (run.whole[name]["validation"], -tried.index(name)))
-    return Choice(strategy=best, seconds=run.measured.seconds + run.seconds(tried))
+    """What a search keeps of these and the probe; it took measuring too."""
+    tried = _tried(run, names)
+    return Choice(strategy=selected(run, tried), seconds=run.measured.seconds + run.seconds(tried))
+
+
+def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
+    """The one that the search's own rule keeps; the first is the probe."""
+    classes = run.measured.size.classes
+    trials, told = [], {}
+    for number, name in enumerate(tried):
+        row = run.whole[name]
+        answers = np.frombuffer(bytes.fromhex(row["validation_told"]), np.uint8)
+        told[number] = np.eye(classes, dtype=np.float32)[answers]
+        metrics = {"accuracy": row["validation"], "log-loss": row["validation_loss"]}
+        result = TrialResult(
+            metrics=metrics,
+            epochs=row["epochs"],
+            seconds=row["seconds"],
+            weights=NO_FILE,
+            predictions=NO_FILE,
+            stopped=row["stopped"],
+        )
+        trial = Trial(
+            number=number,
+            origin="default",
+            recipe=from_json(Recipe, row["recipe"]),
+            hyperparameters={},
+            status="finished",
+            seconds=row["seconds"],
+            result=result,
+        )
+        trials.append(trial)
+    best = selection.best(trials, "accuracy", run.labels, lambda trial: told[trial.number])
+    assert best is not None
+    return tried[best.number]
 
 
 def _by_tenth(run: Run) -> Choice:
-    """The best on validation rows after a tenth of the epochs, trained whole."""
+    """The highest on validation rows after about a tenth of the epochs, trained whole."""
     seen = {PROBE: run.whole[PROBE], **run.tenth}
     best = max(seen, key=lambda name: (seen[name]["validation"], -STRATEGIES.index(name)))
     spent = sum(float(one["seconds"]) for one in seen.values())
     rest = 0.0 if best == PROBE else run.seconds([best])
-    return Choice(strategy=best, seconds=spent + rest)
+    return Choice(strategy=best, seconds=run.measured.seconds + spent + rest)
 
 
 def _size_line(found: list[Run]) -> float:
@@ -241,7 +325,8 @@ def _similarity_line(found: list[Run]) -> float:
 
 def _by_similarity(line: float, run: Run) -> Choice:
     far = -(run.measured.similarity.value or 0.0) >= line
-    return _taken(run, "full-fine-tune" if far else PROBE)
+    found = _taken(run, "full-fine-tune" if far else PROBE)
+    return replace(found, seconds=found.seconds + (run.measured.seconds if far else 0.0))
 
 
 def _best_line(values: Sequence[float], found: Sequence[Run]) -> float:

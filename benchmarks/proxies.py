@@ -24,13 +24,19 @@ TOLERANCE = 1e-3
 
 
 def scores(pretrained: list[Floats], random: list[Floats], some: Any, labels: Labels) -> Any:
-    """Both scores of the last stage: pretrained, and random (rows `some`), by name."""
-    found = {}
-    for name, outputs, rows in (("pretrained", pretrained, slice(None)), ("random", random, some)):
-        if outputs:
-            last, theirs = np.asarray(outputs[-1], np.float64), labels[rows]
-            found[name] = {"logme": logme(last, theirs), "h-score": h_score(last, theirs)}
-    return found
+    """Both scores of the last stage by name: "pretrained", and where there are `random` outputs, of
+    the rows `some`, "random" and "same rows", the pretrained ones of these.
+    """
+    sides = []
+    if pretrained:
+        sides.append(("pretrained", pretrained[-1], labels))
+    if random:
+        sides.append(("random", random[-1], labels[some]))
+        sides += [("same rows", outputs[some], labels[some]) for outputs in pretrained[-1:]]
+    return {
+        name: {"logme": logme(last, theirs), "h-score": h_score(last, theirs)}
+        for name, last, theirs in ((name, np.asarray(x, np.float64), y) for name, x, y in sides)
+    }
 
 
 def logme(features: Floats, labels: Labels) -> float:

@@ -1,23 +1,26 @@
 """What the rows of `strategies.py` say: the regret of each way to choose a strategy (pure).
 
-Regret is what a choice loses, in points of test accuracy, to the best strategy of the same cell.
-With two seeds it is worked out twice. `raw` takes the best strategy by the very figures that it is
-judged by, so noise alone gives some regret; `fair` names the best and chooses on one seed, and
-judges both on the other. Noise is the deviation between seeds, pooled over data sets and
-strategies at each size; a raw regret within it is a tie. A training that the cap ended counts as
-worse by no more than what the cap does not explain (`explained`).
+Regret is what a choice loses, in points of test accuracy, to the best strategy of the same cell,
+in the mean over its seeds. `raw` takes the best strategy by the very figures that it is judged by,
+so noise alone gives some regret. `fair` names the best on one half of the test rows (and on another
+seed, where there are two) and judges both on the other half: it is 0 in the mean for a choice that
+is as good as any. Noise is the deviation between seeds, pooled over data sets and strategies at
+each size; a raw regret within that of a difference, 1.4 times as much, is a tie. A training that
+the cap ended counts as worse by no more than what the cap does not explain (`explained`); where
+another one than the choice was ended so, the regret is the least that it may be.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from choices import Run, Way, runs, ways
+from numpy.typing import NDArray
 
 from autotl.records import STRATEGIES, Strategy
 
@@ -25,12 +28,17 @@ LEAST = 200
 """Examples from which on the bars hold."""
 BARS = {"mean": 0.5, "90 %": 2.0, "worst": 3.0, "cost": 0.3}
 RESAMPLES = 2000
+HALVINGS = 20
+SHIFTED = "brain-mri"
+"""Its test folder is of another distribution than its train folder."""
+
+Gains = Mapping[tuple[str, int, Strategy], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How a way to choose did in one cell: regrets in points, share of exact picks and of ties,
-    and cost over that of training everything.
+    """How a way to choose did in one cell: regrets in points, share of exact picks and of ties
+    (None where the noise of that size is not known), and cost over that of training everything.
     """
 
     data: str
@@ -38,7 +46,7 @@ class Score:
     raw: float
     fair: float
     exact: float
-    tied: float
+    tied: float | None
     cost: float
 
 
@@ -49,7 +57,7 @@ def noise(found: Sequence[Run]) -> dict[int, float]:
     """Deviation of test accuracy between seeds by size, in points."""
     squares: dict[int, list[float]] = {}
     for group in _cells(found).values():
-        for name in set.intersection(*(set(run.whole) for run in group)):
+        for name in _common(group):
             if len(group) > 1:
                 values = [100 * run.accuracy(name) for run in group]
                 squares.setdefault(group[0].limit, []).append(float(np.var(values, ddof=1)))
@@ -63,50 +71,97 @@ def _cells(found: Sequence[Run]) -> dict[tuple[str, str, int], list[Run]]:
     return cells
 
 
-def explained(found: Sequence[Run]) -> dict[Strategy, float]:
-    """Accuracy that each strategy gains from ten times the epochs, in the mean over cells where a
-    tenth and the whole of a training are there and no cap ended it; 0 where there is none.
+def _common(group: Sequence[Run]) -> list[Strategy]:
+    return [name for name in STRATEGIES if all(name in run.whole for run in group)]
+
+
+def explained(found: Sequence[Run]) -> dict[tuple[str, int, Strategy], float]:
+    """Accuracy that a strategy gains from ten times the epochs, by backbone and size, in the mean
+    over cells where a tenth and the whole of a training are there and no cap ended it.
     """
-    gains: dict[Strategy, list[float]] = {name: [] for name in STRATEGIES}
+    gains: dict[tuple[str, int, Strategy], list[float]] = {}
     for run in found:
         for name in run.tenth.keys() & run.whole.keys():
-            if not run.censored(name):
-                gains[name].append(run.accuracy(name) - float(run.tenth[name]["accuracy"]))
-    return {name: max(float(np.mean(some)), 0.0) if some else 0.0 for name, some in gains.items()}
+            few, many = (int(side[name]["epochs"]) for side in (run.tenth, run.whole))
+            if not run.censored(name) and many > few:
+                apart = run.accuracy(name) - float(run.tenth[name]["accuracy"])
+                key = (run.backbone, run.limit, name)
+                gains.setdefault(key, []).append(apart / math.log10(many / few))
+    return {key: max(float(np.mean(some)), 0.0) for key, some in gains.items()}
 
 
-def lost(run: Run, best: Strategy, taken: Strategy, gains: Mapping[Strategy, float]) -> float:
+def gain_of(run: Run, name: Strategy, gains: Gains) -> float:
+    """The same for a cell: of its backbone and the nearest size; of any backbone, where there is
+    none of it; 0 where there is none at all.
+    """
+    known = [key for key in gains if key[2] == name]
+    near = [key for key in known if key[0] == run.backbone] or known
+    if not near:
+        return 0.0
+    return gains[min(near, key=lambda key: abs(math.log(key[1] / run.limit)))]
+
+
+def lost(run: Run, best: Strategy, taken: Strategy, gains: Gains) -> float:
     """Points that `taken` lost to `best`, without what a cap on its training explains: the gain
     from ten times the epochs, for each factor of ten that it had too few.
     """
     apart = run.accuracy(best) - run.accuracy(taken)
+    return 100 * _excused(run, apart, taken, gains)
+
+
+def _excused(run: Run, apart: float, taken: Strategy, gains: Gains) -> float:
     if apart > 0 and run.censored(taken):
         row = run.whole[taken]
         had = max(int(row["epochs"]), 1) / int(row["recipe"]["numbers"]["epochs"])
-        apart = max(apart - gains[taken] * math.log10(1 / min(had, 1.0)), 0.0)
-    return 100 * apart
+        apart = max(apart - gain_of(run, taken, gains) * math.log10(1 / min(had, 1.0)), 0.0)
+    return apart
+
+
+def fairly(here: Run, there: Run, taken: Strategy, gains: Gains) -> float:
+    """Points that `taken` lost on half of the test rows of `there` to what was best on the other
+    half of those of `here`, in the mean over `HALVINGS` and both directions.
+    """
+    names = _common([here, there])
+    first, other = ({n: run.right(n) for n in names} for run in (here, there))
+    found = []
+    for half in _halves(len(first[names[0]])):
+        best = max(names, key=lambda n: (first[n][half].mean(), -STRATEGIES.index(n)))
+        apart = float(other[best][~half].mean() - other[taken][~half].mean())
+        found.append(100 * _excused(there, apart, taken, gains))
+    return float(np.mean(found))
+
+
+def _halves(rows: int) -> Iterator[NDArray[np.bool_]]:
+    rng = np.random.default_rng(0)
+    for _ in range(HALVINGS):
+        half = rng.permutation(rows) < rows // 2
+        yield from (half, ~half)
 
 
 def scores(found: Sequence[Run], way: Way) -> list[Score]:
     """Of one way to choose, a score a cell."""
     ties, gains = noise(found), explained(found)
     cells = _cells(found).values()
-    return [_score(group, way, ties.get(group[0].limit, 0.0), gains) for group in cells]
+    return [_score(group, way, ties.get(group[0].limit), gains) for group in cells]
 
 
-def _score(group: Sequence[Run], way: Way, tie: float, gains: Mapping[Strategy, float]) -> Score:
+def _score(group: Sequence[Run], way: Way, tie: float | None, gains: Gains) -> Score:
     chosen = {run.seed: way(run) for run in group}
     raw = [lost(run, run.best(), chosen[run.seed].strategy, gains) for run in group]
-    pairs = list(itertools.permutations(group, 2)) or [(group[0], group[0])]
-    fair = [lost(there, here.best(), chosen[here.seed].strategy, gains) for here, there in pairs]
+    fair = [
+        fairly(here, there, chosen[here.seed].strategy, gains)
+        for here, there in list(itertools.permutations(group, 2)) or [(group[0], group[0])]
+        if chosen[here.seed].strategy in there.whole
+    ]
     costs = [chosen[run.seed].seconds / run.seconds(run.whole) for run in group]
+    within = None if tie is None else [value <= math.sqrt(2) * tie for value in raw]
     return Score(
         data=group[0].data,
         limit=group[0].limit,
         raw=float(np.mean(raw)),
-        fair=float(np.mean(fair)),
+        fair=float(np.mean(fair)) if fair else float(np.mean(raw)),
         exact=float(np.mean([chosen[r.seed].strategy == r.best() for r in group])),
-        tied=float(np.mean([value <= tie for value in raw])),
+        tied=None if within is None else float(np.mean(within)),
         cost=float(np.mean(costs)),
     )
 
@@ -137,6 +192,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _ways_table(found: Sequence[Run]) -> str:
     judged = [run for run in found if run.limit >= LEAST]
+    if not judged:
+        return f"No cell of {LEAST} examples or more is finished."
     lines = [
         f"{len(_cells(judged))} cells of {LEAST} examples or more, "
         f"{len({run.data for run in judged})} data sets; in points of test accuracy.",
@@ -146,17 +203,36 @@ def _ways_table(found: Sequence[Run]) -> str:
         f"| cost of training all ({BARS['cost']:.0%}) |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, way in ways(found).items():
-        scored = scores(judged, way)
-        raw = [score.raw for score in scored]
-        low, high = interval(scored)
-        lines.append(
-            f"| {name} | {np.mean(raw):.2f} ({low:.2f} to {high:.2f}) "
-            f"| {np.percentile(raw, 90):.1f} | {max(raw):.1f} "
-            f"| {np.mean([s.fair for s in scored]):.2f} | {np.mean([s.exact for s in scored]):.0%} "
-            f"| {np.mean([s.tied for s in scored]):.0%} | {np.mean([s.cost for s in scored]):.0%} |"
-        )
+    known = ways(found)
+    lines += [_way_row(name, scores(judged, way)) for name, way in known.items()]
+    whole = [cell for cell in _cells(judged).values() if not any(map(_capped, cell))]
+    without = {
+        "cells without a capped training": [run for cell in whole for run in cell],
+        f"without {SHIFTED}": [run for run in judged if run.data != SHIFTED],
+    }
+    lines += [
+        _way_row(f"autotl, {about}", scores(some, known["autotl"]))
+        for about, some in without.items()
+        if 0 < len(some) < len(judged)
+    ]
     return "\n".join(lines)
+
+
+def _capped(run: Run) -> bool:
+    return any(run.censored(name) for name in run.whole)
+
+
+def _way_row(name: str, scored: Sequence[Score]) -> str:
+    raw = [score.raw for score in scored]
+    low, high = interval(scored)
+    tied = [score.tied for score in scored if score.tied is not None]
+    return (
+        f"| {name} | {np.mean(raw):.2f} ({low:.2f} to {high:.2f}) "
+        f"| {np.percentile(raw, 90):.1f} | {max(raw):.1f} "
+        f"| {np.mean([s.fair for s in scored]):.2f} | {np.mean([s.exact for s in scored]):.0%} "
+        f"| {f'{np.mean(tied):.0%}' if tied else '–'} "
+        f"| {np.mean([s.cost for s in scored]):.0%} |"
+    )
 
 
 def _cells_table(found: Sequence[Run]) -> str:
@@ -164,10 +240,10 @@ def _cells_table(found: Sequence[Run]) -> str:
         "| set, backbone, examples (seeds) | " + " | ".join(STRATEGIES) + " | censored |",
         "|---|" + "---:|" * len(STRATEGIES) + "---|",
     ]
-    for (data, backbone, limit), group in sorted(_cells(found).items()):
+    for (data, backbone, _), group in sorted(_cells(found).items()):
         figures = [_mean(group, name) for name in STRATEGIES]
         cut = sorted({n for r in group for n, o in r.whole.items() if o["stopped"] == "deadline"})
-        about = f"{data}, {backbone}, {limit:,} ({len(group)})"
+        about = f"{data}, {backbone}, {group[0].measured.size.train:,} ({len(group)})"
         lines.append(f"| {about} | {' | '.join(figures)} | {', '.join(cut) or '–'} |")
     return "\n".join(lines)
 
@@ -178,5 +254,7 @@ def _mean(group: Sequence[Run], name: Strategy) -> str:
 
 
 def _noise_line(found: Sequence[Run]) -> str:
-    told = ", ".join(f"{value:.1f} at {limit:,}" for limit, value in sorted(noise(found).items()))
+    told = ", ".join(
+        f"{value:.1f} at {limit:,} or fewer" for limit, value in sorted(noise(found).items())
+    )
     return f"Deviation between seeds, points: {told or 'one seed each so far'}."

@@ -55,4 +55,5 @@ def test_scores_rise_with_separation(proxies: ModuleType) -> None:
     clear = noise + 3 * np.eye(8)[labels]
     found = proxies.scores([noise, clear], [noise[::2]], np.arange(0, 90, 2), labels)
     assert found["pretrained"]["logme"] > found["random"]["logme"]
+    assert found["same rows"]["logme"] == proxies.logme(clear[::2], labels[::2])
     assert found["pretrained"]["h-score"] > found["random"]["h-score"]
