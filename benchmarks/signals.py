@@ -1,12 +1,15 @@
 """What each measured signal tells of the strategies: rank correlations over the cells (pure).
 
 Of two differences of test accuracy: what transfer gives (the best transferred strategy over
-scratch), and what freeing gives (full fine-tuning over feature extraction). The measures of the
-literature stand beside ours; one that tells no more than a probe is left out of the product.
+scratch), and what freeing gives (full fine-tuning over feature extraction). A correlation is taken
+within each backbone and size, seeds averaged, and then the mean of these, weighted by their data
+sets; the interval draws data sets with replacement. The measures of the literature stand beside
+ours: one that tells no more than a probe is left out of the product.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,23 +19,76 @@ from choices import Run, runs
 from autotl.decide.features import FEATURES, features
 
 Signal = Callable[[Run, Mapping[str, Any]], float | None]
+Group = dict[str, tuple[float, float]]
+"""By data set: the signal, and what it is held against."""
+RESAMPLES = 500
+FEWEST = 4
+"""Data sets that a correlation is taken over, at least."""
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: a row a signal, with the number of cells."""
-    found = [run for run in runs(rows) if len(run.whole) > 1 and "scratch" in run.whole]
+    """Markdown: a row a signal, with the number of data sets times backbones and sizes."""
+    wanted = {"scratch", "feature-extraction", "full-fine-tune"}
+    found = [run for run in runs(rows) if wanted <= run.whole.keys()]
     heads = {_key(row): row for row in rows if row["strategy"] is None}
-    transfer = [_gain(run, "scratch") for run in found]
-    freeing = [run.accuracy("full-fine-tune") - run.accuracy("feature-extraction") for run in found]
+    targets: dict[str, Callable[[Run], float]] = {
+        "transfer": lambda run: _gain(run, "scratch"),
+        "freeing": lambda r: r.accuracy("full-fine-tune") - r.accuracy("feature-extraction"),
+    }
     lines = [
-        "| signal | what transfer gives | what freeing gives | cells |",
-        "|---|---:|---:|---:|",
+        "| signal | what transfer gives, 95 % | what freeing gives, 95 % | cells |",
+        "|---|---|---|---:|",
     ]
     for name, signal in SIGNALS.items():
-        values = [signal(run, heads[_run_key(run)]) for run in found]
-        told = [_correlation(values, target) for target in (transfer, freeing)]
-        lines.append(f"| {name} | {told[0]} | {told[1]} | {sum(v is not None for v in values)} |")
+        values = [(run, signal(run, heads[_run_key(run)])) for run in found]
+        known = [(run, value) for run, value in values if value is not None]
+        told = [_told(_grouped(known, target)) for target in targets.values()]
+        cells = {run.cell for run, _ in known}
+        lines.append(f"| {name} | {told[0]} | {told[1]} | {len(cells)} |")
     return "\n".join(lines)
+
+
+def _grouped(known: Sequence[tuple[Run, float]], target: Callable[[Run], float]) -> list[Group]:
+    """By backbone and size: signal and target of each data set, seeds averaged."""
+    cells: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = {}
+    for run, value in known:
+        group = cells.setdefault((run.backbone, run.limit), {})
+        group.setdefault(run.data, []).append((value, target(run)))
+    return [
+        {
+            data: (float(a), float(b))
+            for data, pairs in g.items()
+            for a, b in [np.mean(pairs, axis=0)]
+        }
+        for g in cells.values()
+    ]
+
+
+def _told(groups: Sequence[Group]) -> str:
+    names = sorted({name for group in groups for name in group})
+    value = _correlation(groups, names)
+    if math.isnan(value):
+        return "–"
+    rng = np.random.default_rng(0)
+    draws = [_correlation(groups, list(rng.choice(names, len(names)))) for _ in range(RESAMPLES)]
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _correlation(groups: Sequence[Group], drawn: Sequence[str]) -> float:
+    """Mean of the groups' rank correlations over the drawn data sets, weighted by their number."""
+    from scipy.stats import rankdata
+
+    found, weights = [], []
+    for group in groups:
+        pairs = np.array([group[name] for name in drawn if name in group])
+        if len(pairs) < FEWEST:
+            continue
+        a, b = (rankdata(column) for column in pairs.T)
+        if a.std() > 0 and b.std() > 0:
+            found.append(float(np.corrcoef(a, b)[0, 1]))
+            weights.append(len(pairs))
+    return float(np.average(found, weights=weights)) if found else math.nan
 
 
 def _gain(run: Run, rival: Any) -> float:
@@ -47,15 +103,6 @@ def _run_key(run: Run) -> tuple[Any, ...]:
     return run.data, run.backbone, run.limit, run.seed, run.code
 
 
-def _correlation(values: Sequence[float | None], target: Sequence[float]) -> str:
-    from scipy.stats import spearmanr
-
-    pairs = [(v, t) for v, t in zip(values, target, strict=True) if v is not None]
-    if len(pairs) < 4 or len({v for v, _ in pairs}) < 2 or len({t for _, t in pairs}) < 2:
-        return "–"
-    return f"{spearmanr(*zip(*pairs, strict=True)).statistic:+.2f}"
-
-
 def _feature(name: str) -> Signal:
     place = FEATURES.index(name)
     return lambda run, _: features(run.measured)[place]
@@ -67,7 +114,7 @@ def _proxy(name: str) -> Signal:
 
 def _proxy_gap(name: str) -> Signal:
     def apart(_: Run, row: Mapping[str, Any]) -> float | None:
-        own, foil = _of(row, "pretrained", name), _of(row, "random", name)
+        own, foil = _of(row, "same rows", name), _of(row, "random", name)
         return None if own is None or foil is None else own - foil
 
     return apart

@@ -73,7 +73,8 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
     asked, truth, measured = bench.opened(path, cell, TEST)
     about = cell | {"machine": statement()}
     if None not in done:
-        probe = max(p.linear for p in measured.probes if p.pretrained)
+        tap = measured.stages[measured.tap - 1]
+        probe = next(p.linear for p in measured.probes if p.pretrained and p.stage == tap)
         found = {"strategy": None, "accuracy": probe, "measurements": to_json(measured)}
         yield about | found
     for name in possible(measured):
@@ -85,33 +86,38 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a row a set and backbone; accuracy (seconds) by size; then what doubling gives."""
-    lines = ["| set, backbone, strategy | accuracy (seconds) by input size |", "|---|---|"]
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    lines = [
+        "| set, backbone, examples, strategy | accuracy (seconds) by input size |",
+        "|---|---|",
+    ]
+    groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
     for row in rows:
-        name = row["strategy"] or "linear probe"
-        groups.setdefault((row["data"], row["backbone"], name), []).append(row)
-    for (data, backbone, name), group in sorted(groups.items()):
+        if row["code"] == rows[-1]["code"]:
+            key = (row["data"], row["backbone"], row["limit"], row["strategy"] or "linear probe")
+            groups.setdefault(key, []).append(row)
+    for (data, backbone, limit, name), group in sorted(groups.items()):
         told = [
             f"{r['input_size']}: {r['accuracy']:.3f}"
             + (f" ({r['seconds']:.0f})" if "seconds" in r else "")
             for r in sorted(group, key=lambda r: int(r["input_size"]))
         ]
-        lines.append(f"| {data}, {backbone}, {name} | {', '.join(told)} |")
+        lines.append(f"| {data}, {backbone}, {limit:,}, {name} | {', '.join(told)} |")
     return "\n".join([*lines, "", *_doubling(groups)])
 
 
-def _doubling(groups: dict[tuple[str, str, str], list[dict[str, Any]]]) -> Iterator[str]:
-    """Log odds of accuracy gained from twice the input size, by strategy, in the mean."""
-    gains: dict[str, list[float]] = {}
-    for (_, _, name), group in groups.items():
-        ordered = sorted(group, key=lambda row: int(row["input_size"]))
-        for small, large in itertools.pairwise(ordered):
-            apart = [odds(row["accuracy"], row.get("test", 500)) for row in (small, large)]
-            times = math.log2(large["input_size"] / small["input_size"])
-            gains.setdefault(name, []).append((apart[1] - apart[0]) / times)
-    for name, found in sorted(gains.items()):
-        error = np.std(found) / math.sqrt(len(found))
-        yield f"{name}: {np.mean(found):+.2f} ± {error:.2f} log odds from twice the size."
+def _doubling(groups: dict[tuple[str, str, int, str], list[dict[str, Any]]]) -> Iterator[str]:
+    """Log odds of accuracy gained from twice the input size, by strategy: a slope for each set, and
+    their mean with its standard error.
+    """
+    slopes: dict[str, list[float]] = {}
+    for (_, _, _, name), group in groups.items():
+        sizes = np.log2([row["input_size"] for row in group])
+        if len(group) > 1:
+            values = [odds(row["accuracy"], row.get("test", row["limit"])) for row in group]
+            slopes.setdefault(name, []).append(float(np.polyfit(sizes, values, 1)[0]))
+    for name, found in sorted(slopes.items()):
+        error = f"{np.std(found, ddof=1) / math.sqrt(len(found)):.2f}" if len(found) > 1 else "?"
+        yield f"{name}: {np.mean(found):+.2f} ± {error} log odds from twice the size."
 
 
 if __name__ == "__main__":

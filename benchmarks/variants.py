@@ -72,12 +72,12 @@ def _pairs(
     plain = {
         (*_cell(row), row["strategy"]): float(row["accuracy"])
         for row in rows
-        if row["share"] == 1.0 and not row["variant"]
+        if row["share"] == 1.0 and not row["variant"] and "accuracy" in row
     }
     found: dict[tuple[str, str, int], list[tuple[str, float]]] = {}
     for row in rows:
         base = plain.get((*_cell(row), row["strategy"]))
-        if row["variant"] and base is not None:
+        if row["variant"] and base is not None and "accuracy" in row:
             key = (row["variant"], row["strategy"], row["limit"])
             found.setdefault(key, []).append((row["data"], 100 * (row["accuracy"] - base)))
     return found
@@ -100,7 +100,9 @@ def _interval(means: Sequence[float]) -> tuple[float, float]:
 
 
 def _rates(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rank correlation, over cells, of similarity with the logarithm of the best rate."""
+    """Rank correlation, over data sets and backbones, of mean similarity with the mean logarithm of
+    the best rate: cells of one data set are not independent.
+    """
     from scipy.stats import spearmanr
 
     similar = {
@@ -112,17 +114,17 @@ def _rates(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         factor = RATES.get(row["variant"], 1.0 if not row["variant"] else None)
         if row["strategy"] == "full-fine-tune" and row["share"] == 1.0 and factor:
-            tried.setdefault(_cell(row), {})[factor] = row["accuracy"]
-    whole = {cell: found for cell, found in tried.items() if len(found) == 1 + len(RATES)}
-    pairs = [
-        (similar[cell], np.log(max(found, key=lambda f: found[f])))
-        for cell, found in whole.items()
-        if similar.get(cell) is not None
-    ]
-    if len(pairs) < 3 or len({rate for _, rate in pairs}) < 2:
-        return "Best learning rate against similarity: too few cells, or always the same rate."
-    found = spearmanr(*zip(*pairs, strict=True))
+            tried.setdefault(_cell(row), {})[factor] = row.get("accuracy", 0.0)
+    sets: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
+    for cell, found in tried.items():
+        if len(found) == 1 + len(RATES) and similar.get(cell) is not None:
+            best = float(np.log(max(found, key=lambda factor: found[factor])))
+            sets.setdefault(cell[:2], []).append((float(similar[cell]), best))
+    means = [np.mean(pairs, axis=0) for pairs in sets.values()]
+    if len(means) < 3 or np.ptp([rate for _, rate in means]) == 0:
+        return "Best learning rate against similarity: too few data sets, or always the same rate."
+    found = spearmanr(*zip(*means, strict=True)).statistic
     return (
-        f"Best learning rate against similarity: rank correlation {found.statistic:+.2f} "
-        f"(p {found.pvalue:.2f}, {len(pairs)} cells)."
+        f"Best learning rate against similarity: rank correlation {found:+.2f} over {len(means)} "
+        "data sets and backbones."
     )

@@ -118,6 +118,76 @@ def test_ours_tries_the_probe_and_takes_what_validation_prefers(regret: ModuleTy
     assert choice.seconds <= 31.0
 
 
+def test_few_validation_rows_keep_the_probe_unless_it_is_beaten_clearly(
+    regret: ModuleType, choices: ModuleType
+) -> None:
+    made = rows("x")
+    made[0]["validation_truth"] = "00" * 50
+    for row in made[1:]:
+        right = 45 if row["strategy"] == "feature-extraction" else 46
+        row |= {"validation": right / 50, "validation_told": "00" * right + "01" * (50 - right)}
+    (run,) = regret.runs(made)
+    both = ["feature-extraction", "partial-freeze"]
+    assert choices.selected(run, both) == "feature-extraction"
+    for row in made[1:]:
+        if row["strategy"] == "partial-freeze":
+            row |= {"validation": 1.0, "validation_told": "00" * 50}
+    (run,) = regret.runs(made)
+    assert choices.selected(run, both) == "partial-freeze"
+
+
+def test_a_tie_on_many_validation_rows_goes_to_the_lower_loss(
+    regret: ModuleType, choices: ModuleType
+) -> None:
+    made = rows("x", feature=0.800, partial=0.804)
+    for row in made[1:]:
+        row["validation_loss"] = 0.1 if row["strategy"] == "feature-extraction" else 0.2
+    (run,) = regret.runs(made)
+    assert choices.selected(run, ["feature-extraction", "partial-freeze"]) == "feature-extraction"
+
+
+def test_fair_regret_of_equals_is_nothing_though_raw_is_not(regret: ModuleType) -> None:
+    made = rows("x")
+    rng = np.random.default_rng(0)
+    for row in made[1:]:
+        bits = rng.random(500) < 0.8
+        row |= {"accuracy": float(bits.mean()), "right": np.packbits(bits).tobytes().hex()}
+    (run,) = regret.runs(made)
+    raw = [regret.lost(run, run.best(), name, {}) for name in STRATEGIES]
+    fair = [regret.fairly(run, run, name, {}) for name in STRATEGIES]
+    assert min(raw) == 0.0
+    assert max(raw) > 1.5
+    assert abs(np.mean(fair)) < 0.75 * np.mean(raw)
+
+
+def test_a_strategy_impossible_with_one_seed_is_no_error(regret: ModuleType) -> None:
+    other = [row for row in rows("x", seed=2) if row["strategy"] != "partial-freeze"]
+    other[0]["planned"] = 5
+    found = regret.runs([*many(), *other])
+    for way in regret.ways(found).values():
+        assert all(math.isfinite(score.fair) for score in regret.scores(found, way))
+
+
+def test_a_failed_training_is_no_choice(regret: ModuleType) -> None:
+    made = rows("x")
+    for row in made:
+        if row["strategy"] == "scratch":
+            row["failure"] = "the loss is not finite"
+    (run,) = regret.runs(made)
+    assert "scratch" not in run.whole
+
+
+def test_a_torn_last_row_is_none_and_is_cut_off(regret: ModuleType, tmp_path: Path) -> None:
+    kept = importlib.import_module("kept")
+    path = tmp_path / "rows.jsonl"
+    kept.keep(path, {"a": 1})
+    with path.open("a") as stream:
+        stream.write('{"a": 2, "b')
+    assert kept.read(path) == [{"a": 1}]
+    kept.keep(path, {"a": 3})
+    assert kept.read(path) == [{"a": 1}, {"a": 3}]
+
+
 def test_the_best_generalist_is_of_other_data_sets_and_is_tried(
     regret: ModuleType, choices: ModuleType
 ) -> None:

@@ -59,4 +59,4 @@ def test_the_best_rate_is_held_against_similarity(variants: ModuleType) -> None:
             for name in ("", *variants.RATES)
         ]
     assert "rank correlation -1.00" in variants.table(rows)
-    assert "too few cells" in variants.table(rows[:4])
+    assert "too few data sets" in variants.table(rows[:4])
