@@ -55,13 +55,13 @@ def _grouped(known: Sequence[tuple[Run, float]], target: Callable[[Run], float])
         group = cells.setdefault((run.backbone, run.limit), {})
         group.setdefault(run.data, []).append((value, target(run)))
     return [
-        {
-            data: (float(a), float(b))
-            for data, pairs in g.items()
-            for a, b in [np.mean(pairs, axis=0)]
-        }
-        for g in cells.values()
+        {data: (_mean(pairs, 0), _mean(pairs, 1)) for data, pairs in group.items()}
+        for group in cells.values()
     ]
+
+
+def _mean(pairs: Sequence[tuple[float, float]], side: int) -> float:
+    return float(np.mean([pair[side] for pair in pairs]))
 
 
 def _told(groups: Sequence[Group]) -> str:

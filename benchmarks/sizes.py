@@ -86,10 +86,8 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a row a set and backbone; accuracy (seconds) by size; then what doubling gives."""
-    lines = [
-        "| set, backbone, examples, strategy | accuracy (seconds) by input size |",
-        "|---|---|",
-    ]
+    heading = "| set, backbone, examples, strategy | accuracy (seconds) by input size |"
+    lines = [heading, "|---|---|"]
     groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
     for row in rows:
         if row["code"] == rows[-1]["code"]:
