@@ -456,6 +456,32 @@ def test_imbalance_recommends_another_metric() -> None:
     assert not any("--metric" in reason for reason in even.reasons)
 
 
+def test_what_is_doubtful_of_the_data_is_said() -> None:
+    one = measured()
+    size = replace(
+        one.size,
+        examined=200,
+        near_copies=7,
+        near_leaks=2,
+        doubts=4,
+        doubtful=("a", "b", "c", "d"),
+        effective=150.4,
+        median_side=20,
+    )
+    told = " ".join(choose(replace(one, size=size)).reasons)
+    for words in (
+        "Near-copies of other training examples: 7 of the 200 looked at.",
+        "Near-copies of training examples in validation: 2,",
+        "Doubtful labels: 4 of the 200 looked at",
+        "first look at a, b, c.",
+        "the 200 training examples count like 150 at most",
+        "the shorter side of half of them is 20 pixels or less, and the backbone is given 64",
+    ):
+        assert words in told
+    plain = " ".join(choose(one).reasons)
+    assert not any(word in plain for word in ("Near-copies", "Doubtful", "count like", "enlarged"))
+
+
 def test_a_backbone_without_partial_freeze_says_why() -> None:
     one = replace(measured(boundary=0), no_partial_freeze="its cuts carry two tensors.")
     why = "partial-freeze is impossible: its cuts carry two tensors."

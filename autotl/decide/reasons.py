@@ -158,19 +158,18 @@ def _quality(measured: Measurements) -> Iterator[str]:
     size = measured.size
     if size.near_copies:
         yield (
-            f"{size.near_copies:,} of {size.examined:,} training examples looked at nearly repeat "
-            "another one."
+            f"Near-copies of other training examples: {size.near_copies:,} of the "
+            f"{size.examined:,} looked at."
         )
     if size.near_leaks:
         yield (
-            f"{size.near_leaks:,} validation examples nearly repeat a training example, so that "
-            "validation flatters: give splits of your own that keep them together."
+            f"Near-copies of training examples in validation: {size.near_leaks:,}, by which "
+            "validation flatters; splits of your own can keep them together."
         )
     if size.doubts:
-        some = ", ".join(size.doubtful[:3])
         yield (
-            f"{size.doubts:,} of {size.examined:,} labels are doubtful, their neighbours all "
-            f"bearing one other label; first look at {some}."
+            f"Doubtful labels: {size.doubts:,} of the {size.examined:,} looked at, whose nearest "
+            f"examples all bear one other label; first look at {', '.join(size.doubtful[:3])}."
         )
     if size.effective is not None and size.effective < FULL * size.train:
         yield (
