@@ -30,7 +30,8 @@ from autotl.records import to_json
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 SETS = ("flowers", "trashnet", "neu-steel")
-SIZES = {"embedded": (32, 64, 96, 128), "MobileNetV2": (96, 128, 160, 224)}
+SIZES = {"embedded": (64, 128, 32, 96), "MobileNetV2": (96, 224, 160, 128)}
+"""In the order in which they are run."""
 TRAINED = ("feature-extraction", "partial-freeze", "full-fine-tune")
 CAPS = {"embedded": None, "MobileNetV2": 600.0}
 TEST = 1000
@@ -59,8 +60,8 @@ def main() -> None:
 
 
 def _cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for backbone, data in itertools.product(options.backbones, options.sets):
-        for size in SIZES[backbone]:
+    for backbone in options.backbones:
+        for size, data in itertools.product(SIZES[backbone], options.sets):
             cell = {"data": data, "backbone": backbone, "input_size": size}
             yield cell | {"limit": options.examples, "seed": 1, "code": trainer_digest()}
 
