@@ -26,11 +26,11 @@ from autotl.records import (
     SearchRecord,
     Split,
     StoredPixels,
-    Strategy,
     to_json,
 )
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
+from autotl.settling import epochs
 from autotl.sitting import (
     Listener,
     Silent,
@@ -40,7 +40,6 @@ from autotl.sitting import (
     run_records,
     same_files,
 )
-from autotl.train import default
 from autotl.worker import Worker, memory_ceiling
 
 Options = dict[str, Any]
@@ -197,15 +196,6 @@ def _decided(
     limits |= {name: getattr(at.asked, name) for name in ("frozen", "tap", "learning_rate")}
     limits["epochs"] = epochs(measured)
     return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
-
-
-def epochs(measured: Measurements) -> dict[Strategy, int]:
-    """Epochs of the default recipe of each strategy that is possible; a fitted head counts as 1."""
-    recipes = {name: default(name, measured) for name in decide.possible(measured)}
-    return {
-        name: 1 if one.head.solver == "logistic-regression" else one.numbers.epochs
-        for name, one in recipes.items()
-    }
 
 
 def inspect(

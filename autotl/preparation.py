@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autotl import loading
-from autotl.activations import store_pixels, store_rows
+from autotl.activations import store_pixels
 from autotl.errors import PluginError, RunFolderError
 from autotl.files import sha256
-from autotl.measure import MOST, rank, time_to_compare
-from autotl.plugins import AUTO, choose_input_size, locate_backbone, located, takes, usable
+from autotl.plugins import locate_backbone
 from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
 from autotl.request import one_of
+from autotl.settling import Settling, backbone, sized
 from autotl.sitting import Sitting
 from autotl.split import split
 from autotl.worker import Worker
@@ -38,17 +36,15 @@ def prepared(
         "strategy": at.asked.strategy,
         "input_size": at.asked.input_size,
     }
-    name, reason = _chosen(at, loaded, rows, side, cache, worker)
-    located = at.once(
-        "backbone",
-        locate_backbone,
-        at.plugins,
-        name,
-        **wanted,
-        reason=reason,
-        progress=at.listener.progress,
-        verify=_same_weights,
-    )
+    known = Settling(at=at, loaded=loaded, rows=rows, side=side, cache=cache, worker=worker)
+    name, reason, ranking = backbone(known)
+
+    def locate() -> LocatedBackbone:
+        progress = at.listener.progress
+        found = locate_backbone(at.plugins, name, **wanted, reason=reason, progress=progress)
+        return sized(known, found, ranking)
+
+    located = at.once("backbone", locate, verify=_same_weights)
     located = _with_weights(at, located, wanted)
     _check_stages(at, located)
     pixels = store_pixels(
@@ -71,54 +67,6 @@ def _check_stages(at: Sitting, located: LocatedBackbone) -> None:
         one_of(at.asked.frozen, stages[:-1], f"stage to freeze up to in {name}:")
     if at.asked.tap is not None:
         one_of(at.asked.tap, stages, f"stage of {name} called")
-
-
-def _chosen(
-    at: Sitting, loaded: loading.Loaded, rows: Split, side: int, cache: Path, worker: Worker
-) -> tuple[str, str]:
-    """The backbone's name, and why it is taken; where it is "auto" and several have weights here,
-    the one that a probe of each prefers.
-    """
-    asked, left = at.asked, at.seconds_left()
-    settled = at.run is not None and at.run.recorded("backbone", LocatedBackbone) is not None
-    named = asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch"
-    if settled or named or not time_to_compare(left):
-        return asked.backbone, ""
-    several = [(one, one.offered.backbone.input_sizes) for one in usable(at.plugins)]
-    given = asked.input_size
-    places = [
-        located(one, given or choose_input_size(sizes, side))
-        for one, sizes in several
-        if given is None or takes(sizes, given)
-    ][:MOST]
-    if len(places) == 1 < len(several):
-        name = places[0].backbone.name
-        return name, f"{name} is taken: no other one with weights here takes {given} pixels."
-    if len(places) < 2:
-        return asked.backbone, ""
-    data = loaded.dataset
-
-    def store(place: LocatedBackbone, chosen: Sequence[int]) -> tuple[Path, str, list[int]]:
-        wanted = {rows.train[i]: i for i in chosen}
-        kept = store_rows(data, list(wanted), loaded.hashes, place, cache, at.listener.progress)
-        return kept.path, kept.key, [wanted[row] for row in kept.rows]
-
-    labels = np.array([data.labels[row] for row in rows.train])
-    found = at.once(
-        "rank",
-        rank,
-        places,
-        labels,
-        len(data.classes),
-        store,
-        worker,
-        folder=cache,
-        examples=len(data.labels),
-        seed=asked.seed,
-        seconds_left=left,
-        progress=at.listener.progress,
-    )
-    return found.chosen, found.reason
 
 
 def _crops(at: Sitting) -> bool:

@@ -39,6 +39,7 @@ from autotl.decide.coefficients import (
     Line,
     Scale,
     Thresholds,
+    shipped,
     trainer_digest,
 )
 from autotl.decide.features import FEATURES, features, odds, per_class
@@ -85,6 +86,7 @@ def main() -> None:
             run(chosen.data, chosen.sets, cells, chosen.most)
     if chosen.fit:
         fitted, report = fit(usable(rows()))
+        fitted = replace(fitted, doubling=shipped()[0].doubling)
         OUT.write_text(json.dumps(to_json(fitted), indent=1) + "\n", encoding="utf-8")
         print(report)
 

@@ -2,6 +2,7 @@
 
     python benchmarks/sizes.py DATA [--sets ...] [--backbones ...] [--examples 500]
     python benchmarks/sizes.py --table
+    python benchmarks/sizes.py --fit
 
 A row is a data set, a backbone, an input size and a strategy: test accuracy and seconds of its
 default recipe; a row without a strategy has the measurements. The input size is worth deciding only
@@ -13,20 +14,23 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cells import Bench, recipe_of
+from coefficients import OUT
 from kept import keep, read
 from machine import statement
 
-from autotl.decide.coefficients import trainer_digest
+from autotl.decide.coefficients import shipped, trainer_digest
 from autotl.decide.features import odds
 from autotl.decide.prediction import possible
-from autotl.records import to_json
+from autotl.records import STRATEGIES, to_json
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 SETS = ("flowers", "trashnet", "neu-steel")
@@ -35,6 +39,8 @@ SIZES = {"embedded": (64, 128, 32, 96), "MobileNetV2": (96, 224, 160, 128)}
 TRAINED = ("feature-extraction", "partial-freeze", "full-fine-tune")
 CAPS = {"embedded": None, "MobileNetV2": 600.0}
 TEST = 1000
+PROBE = "linear probe"
+Groups = dict[tuple[str, str, int, str], list[dict[str, Any]]]
 CELL = ("data", "backbone", "input_size", "limit", "seed", "code")
 
 
@@ -46,17 +52,21 @@ def main() -> None:
     made.add_argument("--backbones", nargs="+", default=["embedded"], choices=list(SIZES))
     made.add_argument("--examples", type=int, default=500)
     made.add_argument("--table", action="store_true", help="print what the rows say")
+    made.add_argument("--fit", action="store_true", help="write it into the coefficients too")
     options = made.parse_args()
     print(statement(), flush=True)
-    if not options.table:
+    if not (options.table or options.fit):
         if options.data is None:
-            made.error("name DATA, or --table")
+            made.error("name DATA, --table or --fit")
         with Bench() as bench:
             for cell in _cells(options):
                 for row in _missing(bench, options.data / cell["data"], cell):
                     keep(ROWS, row)
                     print(*(row[key] for key in (*CELL[:3], "strategy", "accuracy")), flush=True)
     print(table(read(ROWS)))
+    if options.fit:
+        known = replace(shipped()[0], doubling=doubling(read(ROWS)))
+        OUT.write_text(json.dumps(to_json(known), indent=1) + "\n", encoding="utf-8")
 
 
 def _cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -89,11 +99,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a row a set and backbone; accuracy (seconds) by size; then what doubling gives."""
     heading = "| set, backbone, examples, strategy | accuracy (seconds) by input size |"
     lines = [heading, "|---|---|"]
-    groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        if row["code"] == rows[-1]["code"]:
-            key = (row["data"], row["backbone"], row["limit"], row["strategy"] or "linear probe")
-            groups.setdefault(key, []).append(row)
+    groups = _groups(rows)
     for (data, backbone, limit, name), group in sorted(groups.items()):
         told = [
             f"{r['input_size']}: {r['accuracy']:.3f}"
@@ -104,19 +110,40 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", *_doubling(groups)])
 
 
-def _doubling(groups: dict[tuple[str, str, int, str], list[dict[str, Any]]]) -> Iterator[str]:
-    """Log odds of accuracy gained from twice the input size, by strategy: a slope for each set, and
-    their mean with its standard error.
-    """
+def _groups(rows: list[dict[str, Any]]) -> Groups:
+    found: Groups = {}
+    for row in rows:
+        if row["code"] == rows[-1]["code"]:
+            key = (row["data"], row["backbone"], row["limit"], row["strategy"] or PROBE)
+            found.setdefault(key, []).append(row)
+    return found
+
+
+def _slopes(groups: Groups) -> dict[str, list[float]]:
+    """Log odds of accuracy gained from twice the input size, by strategy: a slope for each set."""
     slopes: dict[str, list[float]] = {}
-    for (_, _, _, name), group in groups.items():
+    for (_, _, _, name), group in sorted(groups.items()):
         sizes = np.log2([row["input_size"] for row in group])
         if len(group) > 1:
             values = [odds(row["accuracy"], row.get("test", row["limit"])) for row in group]
             slopes.setdefault(name, []).append(float(np.polyfit(sizes, values, 1)[0]))
-    for name, found in sorted(slopes.items()):
+    return slopes
+
+
+def _doubling(groups: Groups) -> Iterator[str]:
+    """The slopes' mean with its standard error."""
+    for name, found in _slopes(groups).items():
         error = f"{np.std(found, ddof=1) / math.sqrt(len(found)):.2f}" if len(found) > 1 else "?"
         yield f"{name}: {np.mean(found):+.2f} ± {error} log odds from twice the size."
+
+
+def doubling(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean slope of each strategy, no less than 0; scratch, which is not trained here, has that
+    of full fine-tuning.
+    """
+    found = {name: max(float(np.mean(x)), 0.0) for name, x in _slopes(_groups(rows)).items()}
+    found["scratch"] = found["full-fine-tune"]
+    return {name: round(found[name], 3) for name in STRATEGIES if name in found}
 
 
 if __name__ == "__main__":

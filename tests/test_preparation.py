@@ -12,7 +12,7 @@ import pytest
 from autotl import preparation
 from autotl.errors import PluginError, RunFolderError, UsageError
 from autotl.files import sha256
-from autotl.records import InputSizes, LocatedBackbone, Ranking
+from autotl.records import LocatedBackbone
 
 
 @pytest.fixture
@@ -93,89 +93,6 @@ def test_weights_that_are_gone_are_said_to_be(
         preparation._with_weights(AT, located, {})
 
 
-def offered(name: str, parameters: int) -> Any:
-    backbone = SimpleNamespace(
-        name=name, input_sizes=InputSizes(least=32, most=64, default=64), parameters=parameters
-    )
-    return SimpleNamespace(offered=SimpleNamespace(backbone=backbone))
-
-
-def chosen_among(
-    monkeypatch: pytest.MonkeyPatch,
-    names: list[str],
-    *,
-    left: float | None = None,
-    recorded: Any = None,
-    **asked: Any,
-) -> tuple[tuple[str, str], list[Any]]:
-    """What is chosen where these backbones have weights, and what was handed to the ranking."""
-    handed: list[Any] = []
-
-    def rank(candidates: Any, labels: Any, classes: int, store: Any, *_: Any, **__: Any) -> Ranking:
-        handed.append((candidates, labels.tolist(), classes, store(candidates[0], [2, 0])))
-        return Ranking(chosen="b", reason="why", examples=2, candidates=())
-
-    def once(step: str, function: Any, *arguments: Any, **options: Any) -> Any:
-        assert step == "rank"
-        return function(*arguments, **options)
-
-    def store_rows(data: Any, rows: list[int], *_: Any) -> Any:
-        return SimpleNamespace(path=Path("x.npy"), key="key", rows=tuple(rows[1:]))
-
-    monkeypatch.setattr(preparation, "usable", lambda _: [offered(name, 1) for name in names])
-    monkeypatch.setattr(preparation, "located", lambda one, side: (one.offered.backbone.name, side))
-    monkeypatch.setattr(preparation, "rank", rank)
-    monkeypatch.setattr(preparation, "store_rows", store_rows)
-    wishes = {"backbone": "Auto", "weights": None, "strategy": None, "input_size": None, "seed": 1}
-    at: Any = SimpleNamespace(
-        asked=SimpleNamespace(**wishes | asked),
-        plugins=None,
-        once=once,
-        listener=SimpleNamespace(progress=None),
-        seconds_left=lambda: left,
-        run=None if recorded is None else SimpleNamespace(recorded=lambda *_: recorded),
-    )
-    data = SimpleNamespace(labels=[0, 1, 1, 0, 1], classes=["x", "y"])
-    loaded: Any = SimpleNamespace(dataset=data, hashes=[])
-    rows: Any = SimpleNamespace(train=(4, 2, 0))
-    found = preparation._chosen(at, loaded, rows, 40, Path("cache"), None)  # type: ignore[arg-type]
-    return found, handed
-
-
-def test_several_backbones_are_ranked_on_training_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, handed = chosen_among(monkeypatch, ["a", "b", "c", "d", "e"])
-    assert found == ("b", "why")
-    candidates, labels, classes, stored = handed[0]
-    assert candidates == [(name, 50) for name in "abcd"]
-    assert (labels, classes) == ([1, 1, 0], 2)
-    assert stored == (Path("x.npy"), "key", [0])  # training row 2 was set aside
-
-
-@pytest.mark.parametrize(
-    ("names", "asked"),
-    [
-        (["a"], {}),
-        ([], {}),
-        (["a", "b"], {"backbone": "a"}),
-        (["a", "b"], {"strategy": "scratch"}),
-    ],
-)
-def test_where_there_is_no_choice_nothing_is_ranked(
-    names: list[str], asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, handed = chosen_among(monkeypatch, names, **asked)
-    assert found == (asked.get("backbone", "Auto"), "")
-    assert handed == []
-
-
-def test_nothing_is_ranked_once_the_run_has_its_backbone_or_little_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for more in ({"recorded": "embedded"}, {"left": 100.0}):
-        found, handed = chosen_among(monkeypatch, ["a", "b"], **more)
-        assert (found, handed) == (("Auto", ""), [])
-
-
 def test_stages_are_checked_before_anything_is_measured(located: LocatedBackbone) -> None:
     stages = located.backbone.stages
     for frozen, tap in ((stages[-1], None), ("nowhere", None), (None, "nowhere")):
@@ -184,24 +101,3 @@ def test_stages_are_checked_before_anything_is_measured(located: LocatedBackbone
             preparation._check_stages(at, located)
     fine: Any = SimpleNamespace(asked=SimpleNamespace(frozen=stages[0].upper(), tap=stages[-1]))
     preparation._check_stages(fine, located)
-
-
-def test_a_given_input_size_is_that_of_every_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, handed = chosen_among(monkeypatch, ["a", "b"], input_size=32)
-    assert handed[0][0] == [("a", 32), ("b", 32)]
-
-
-def test_a_backbone_that_does_not_take_the_given_size_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sizes = {"a": InputSizes(least=96, most=96, default=96)}
-    sizes |= dict.fromkeys("bc", InputSizes(least=32, most=64, default=64))
-    one = offered
-    monkeypatch.setitem(globals(), "offered", lambda name, n: sized(one(name, n), sizes[name]))
-    _, handed = chosen_among(monkeypatch, ["a", "b", "c"], input_size=64)
-    assert handed[0][0] == [("b", 64), ("c", 64)]
-
-
-def sized(one: Any, sizes: InputSizes) -> Any:
-    one.offered.backbone.input_sizes = sizes
-    return one

@@ -67,7 +67,7 @@ class Canned:
         features[:, :3] += self.apart[name] * np.eye(3)[LABELS[rows]]
         path = self.folder / f"{name}.npy"
         np.save(path, features.astype(np.float32))
-        return {"features": str(path), "forward": 0.001}
+        return {"features": str(path), "forward": 0.001, "fixed": 1.0}
 
 
 def candidates(*names: str) -> list[LocatedBackbone]:

@@ -8,5 +8,6 @@ which `benchmarks/coefficients.py` writes.
 
 from autotl.decide.deciding import decide
 from autotl.decide.prediction import possible
+from autotl.decide.sizing import input_size
 
-__all__ = ["decide", "possible"]
+__all__ = ["decide", "input_size", "possible"]

@@ -8,7 +8,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -84,7 +84,8 @@ class Coefficients:
     """Everything fitted, and what it was fitted on. `pairs["a b"]` is the standard error of the
     difference between two strategies; `code` the digest of the trainer that they hold for, which
     made the rows or where there is a `confirmation` was compared with that; `backbones` maps names
-    to the SHA-256 of their weights.
+    to the SHA-256 of their weights. `doubling` is the log odds of accuracy that a strategy gains
+    from twice the input size, where the images have it (`benchmarks/sizes.py`).
     """
 
     schema: str
@@ -99,6 +100,7 @@ class Coefficients:
     pairs: dict[str, float]
     thresholds: Thresholds
     confirmation: Confirmation | None = None
+    doubling: dict[str, float] = field(default_factory=dict)
 
 
 @functools.cache

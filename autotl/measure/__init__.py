@@ -4,7 +4,8 @@
 `measure.sample` and `measure.ranked`.
 """
 
+from autotl.measure.beforehand import beforehand
 from autotl.measure.measuring import measure
-from autotl.measure.ranking import MOST, rank, time_to_compare
+from autotl.measure.ranking import MOST, rank, time_to_compare, timed
 
-__all__ = ["MOST", "measure", "rank", "time_to_compare"]
+__all__ = ["MOST", "beforehand", "measure", "rank", "time_to_compare", "timed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from autotl.measure import speed
 from autotl.records import LocatedBackbone, from_json
 from autotl.rows import opened
 
+GRAPHS = 3
+"""Graphs of a pass that a training step's is as large as."""
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -22,11 +26,14 @@ def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
 
     `spec`: located (JSON of `LocatedBackbone`), pixels (path, as `autotl.rows.opened` takes it),
     key (of these pixels), folder (the store's), seed. Returns `features`, the path of the last
-    stage's averaged outputs (rows, channels), and `forward`, seconds an image.
+    stage's averaged outputs (rows, channels), `forward`, seconds an image, and `fixed`, seconds to
+    build and compile a training model, whose graph is about three times that of a pass.
     """
     located = from_json(LocatedBackbone, spec["located"])
     images = opened(spec["pixels"])
+    begun = time.perf_counter()
     net = model.build(located, pretrained=True, seed=spec["seed"])
+    built = time.perf_counter() - begun
 
     def read(start: int, stop: int) -> NDArray[np.uint8]:
         return np.asarray(images[start:stop])
@@ -45,5 +52,7 @@ def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
             build=lambda: net,
         )
         some = read(0, min(len(images), speed.batch(located.input_size)))
+        begun = time.perf_counter()
         forward = speed.forward(net, model.prepare(some, located.preprocessing))
-    return {"features": str(path), "forward": forward}
+        traced = time.perf_counter() - begun
+    return {"features": str(path), "forward": forward, "fixed": built + GRAPHS * traced}

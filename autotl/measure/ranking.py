@@ -22,6 +22,8 @@ SAMPLE = 400
 """Training rows that each backbone is probed on, at most."""
 MOST = 4
 """Backbones that are probed, those with the most parameters."""
+TIMED = 32
+"""Training rows that a pass is timed on where nothing is compared."""
 SHARE = 0.25
 """Of the time left, what one pass over all examples may take."""
 COMPARING = 0.1
@@ -84,7 +86,7 @@ def rank(
             continue
         linear = _probe(answer["features"], labels[rows], classes, fold)
         rights[located.backbone.name] = linear.right
-        found.append(_ranked(located, linear=linear.accuracy, forward=answer["forward"]))
+        found.append(_ranked(located, linear=linear.accuracy, **_seconds(answer)))
     serious = [error for error in errors if not isinstance(error, DeadlineError)]
     if serious and not rights:
         raise serious[0]
@@ -96,6 +98,27 @@ def rank(
         candidates=tuple(found),
         seconds=time.monotonic() - begun,
     )
+
+
+def timed(
+    located: LocatedBackbone,
+    train: int,
+    store: Store,
+    worker: Caller,
+    *,
+    folder: Path,
+    seed: int,
+) -> Ranked:
+    """Seconds of a pass of one backbone, on a batch of the `train` training rows."""
+    rows = list(range(min(train, TIMED)))
+    pixels, key, _ = store(located, rows)
+    spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
+    answer = worker.call("autotl.measure.ranked:run", spec | {"folder": str(folder)})
+    return _ranked(located, **_seconds(answer))
+
+
+def _seconds(answer: Mapping[str, Any]) -> dict[str, float]:
+    return {name: answer[name] for name in ("forward", "fixed")}
 
 
 def time_to_compare(seconds_left: float | None) -> bool:

@@ -22,6 +22,8 @@ from autotl.plugins.weights import (
     locate,
     locate_backbone,
     located,
+    resized,
+    smaller,
     takes,
     usable,
 )
@@ -42,6 +44,8 @@ __all__ = [
     "locate",
     "locate_backbone",
     "located",
+    "resized",
+    "smaller",
     "takes",
     "usable",
 ]

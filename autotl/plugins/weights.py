@@ -219,6 +219,21 @@ def choose_input_size(sizes: InputSizes, median_side: int) -> int:
     return min(max(wanted, least), most)
 
 
+def smaller(sizes: InputSizes, side: int) -> list[int]:
+    """Allowed input sizes below `side`, down to a quarter of it, by steps of about the square root
+    of 2; smallest first.
+    """
+    step = sizes.multiple_of
+    wished = {round(side / 2 ** (i / 2) / step) * step for i in range(1, 5)}
+    return sorted(one for one in wished if takes(sizes, one) and one < side)
+
+
+def resized(found: LocatedBackbone, side: int, why: str = "") -> LocatedBackbone:
+    """The same backbone at another allowed input size, and why."""
+    preprocessing = replace(found.preprocessing, size=side)
+    return replace(found, input_size=side, preprocessing=preprocessing, size_reason=why)
+
+
 def takes(sizes: InputSizes, side: int) -> bool:
     """Whether that many pixels a side are an allowed input."""
     return sizes.least <= side <= sizes.most and side % sizes.multiple_of == 0

@@ -22,7 +22,8 @@ class LocatedBackbone:
 
     `preprocessing.size` equals `input_size`. `weights` is an absolute path, or None where only
     random weights are to be had. `reason` says why it was taken, where several were compared;
-    `engine_size` is the input size that the engine would have taken, where the user named one.
+    `engine_size` is the input size that the engine would have taken, where the user named one, and
+    `size_reason` why it took less than the images would bear.
     """
 
     backbone: Backbone
@@ -33,6 +34,7 @@ class LocatedBackbone:
     weights_sha256: str | None
     reason: str = ""
     engine_size: int | None = None
+    size_reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

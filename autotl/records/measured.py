@@ -117,8 +117,9 @@ class Measurements:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """One backbone among several: cross-validated accuracy of a linear probe on its last stage, and
-    seconds an image of a forward pass; both None where it could not be run (`failure`).
+    """One backbone among several: cross-validated accuracy of a linear probe on its last stage
+    (None where it was only timed), seconds an image of a forward pass, and seconds to build and
+    compile a training model, about; all None and 0 where it could not be run (`failure`).
     """
 
     name: str
@@ -126,6 +127,7 @@ class Ranked:
     parameters: int
     linear: float | None = None
     forward: float | None = None
+    fixed: float = 0.0
     failure: str = ""
 
 

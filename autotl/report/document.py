@@ -101,6 +101,7 @@ def _backbone(run: RunRecords) -> dict[str, Any]:
         "distribution": run.located.distribution,
         "reason": run.located.reason or None,
         "engine_size": run.located.engine_size,
+        "size_reason": run.located.size_reason or None,
         "parameters": backbone.parameters,
         "stages": list(backbone.stages),
         "license": backbone.license,
