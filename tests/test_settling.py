@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autotl import settling
-from autotl.decide import coefficients, input_size
+from autotl.decide import input_size
 from autotl.measure import beforehand
 from autotl.plugins import choose_input_size, resized, smaller
 from autotl.records import InputSizes, LocatedBackbone, Ranked, Ranking
@@ -238,7 +238,6 @@ def test_a_budget_takes_the_size_down_and_says_so(monkeypatch: pytest.MonkeyPatc
     assert found.input_size == found.preprocessing.size < 128
     assert found.reason == "Because."
     assert found.size_reason.startswith("The input is")
-    assert coefficients.shipped()[0].doubling
 
 
 @pytest.mark.parametrize(("seconds", "side"), [(None, None), (300.0, 128)])
