@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from autotl import settling
-from autotl.decide import input_size
+from autotl.decide import coefficients, input_size
 from autotl.measure import beforehand
 from autotl.plugins import choose_input_size, resized, smaller
 from autotl.records import InputSizes, LocatedBackbone, Ranked, Ranking
@@ -189,6 +190,25 @@ def test_a_named_strategy_is_given_the_size_at_which_it_fits() -> None:
     assert sizes[0] == 32
     assert sizes[-1] == 128
     assert sizes == sorted(sizes)
+
+
+def test_the_shipped_figures_of_doubling_are_those_of_the_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    sizes = importlib.import_module("sizes")
+    found = sizes.doubling(sizes.read(sizes.ROWS))
+    assert found == coefficients.shipped()[0].doubling
+    assert all(value > 0 for value in found.values())
+    known = {("x", "b", 500, "full-fine-tune"): [(32, 0.5), (64, 0.6), (128, 0.7)]}
+    rows = [
+        {"data": data, "backbone": backbone, "limit": limit, "strategy": name, "code": "c"}
+        | {"input_size": side, "accuracy": value, "test": 10**6}
+        for (data, backbone, limit, name), figures in known.items()
+        for side, value in figures
+    ]
+    slope = np.polyfit([5, 6, 7], np.log([1, 1.5, 7 / 3]), 1)[0]
+    assert sizes.doubling(rows)["full-fine-tune"] == pytest.approx(slope, abs=1e-3)
 
 
 def test_the_ladder_goes_down_to_a_quarter() -> None:
