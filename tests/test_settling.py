@@ -252,7 +252,7 @@ def test_a_budget_takes_the_size_down_and_says_so(monkeypatch: pytest.MonkeyPatc
     stored = SimpleNamespace(path=Path("x"), key="k", rows=tuple(range(32)))
     monkeypatch.setattr(settling, "store_rows", lambda *_: stored)
     place = replace(resized(located(), 128), reason="Because.")
-    known = known_of(place, 300.0)
+    known = known_of(place, 700.0)
     found = settling.sized(known, place, None)
     assert known.calls == ["autotl.measure.ranked:run"]
     assert found.input_size == found.preprocessing.size < 128
