@@ -148,6 +148,7 @@ def ways(found: Sequence[Run]) -> dict[str, Way]:
         "autotl": _left_out(found, _ours, coefficients),
         "autotl without similarity": lambda run: unlike(_unlike(run)),
         "autotl, highest validation": _left_out(found, _ours_highest, coefficients),
+        "autotl, choice unless beaten": _left_out(found, _ours_unless, coefficients),
         "choice and best generalist": _left_out(found, _with_generalist, _known),
         **always,
         **beside,
@@ -219,6 +220,28 @@ def _ours_highest(known: Coefficients, run: Run) -> Choice:
     tried = _tried(run, _named(known, run))
     best = max(tried, key=lambda name: (run.whole[name]["validation"], -tried.index(name)))
     return replace(_best_of(run, tried), strategy=best)
+
+
+def _ours_unless(known: Coefficients, run: Run) -> Choice:
+    """The same trainings, of which the choice is kept unless another one, the probe or the
+    runner-up, beats it on the validation rows by more than a standard error.
+    """
+    first, *raced = _named(known, run)
+    tried = _tried(run, [first, *raced])
+    own = _right(run, first)
+    beaten = {}
+    for name in tried:
+        apart = _right(run, name) - own
+        if apart.mean() > apart.std() / math.sqrt(len(apart)):
+            beaten[name] = float(apart.mean())
+    best = max(beaten, key=lambda name: beaten[name]) if beaten else first
+    return replace(_best_of(run, tried), strategy=best)
+
+
+def _right(run: Run, name: Strategy) -> NDArray[np.float64]:
+    """Which validation rows it got right, 1 or 0."""
+    told = np.frombuffer(bytes.fromhex(run.whole[name]["validation_told"]), np.uint8)
+    return (told == run.labels).astype(float)
 
 
 def _named(known: Coefficients, run: Run) -> list[Strategy]:

@@ -119,7 +119,7 @@ def test_ours_tries_the_probe_and_takes_what_validation_prefers(regret: ModuleTy
 
 
 def test_few_validation_rows_keep_the_probe_unless_it_is_beaten_clearly(
-    regret: ModuleType, choices: ModuleType
+    regret: ModuleType, choices: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = rows("x")
     made[0]["validation_truth"] = "00" * 50
@@ -129,11 +129,17 @@ def test_few_validation_rows_keep_the_probe_unless_it_is_beaten_clearly(
     (run,) = regret.runs(made)
     both = ["feature-extraction", "partial-freeze"]
     assert choices.selected(run, both) == "feature-extraction"
+    monkeypatch.setattr(choices, "_named", lambda known, run: ["partial-freeze"])
+    assert choices._ours_unless(None, run).strategy == "partial-freeze"
+    monkeypatch.setattr(choices, "_named", lambda known, run: ["feature-extraction"])
+    assert choices._ours_unless(None, run).strategy == "feature-extraction"
     for row in made[1:]:
         if row["strategy"] == "partial-freeze":
             row |= {"validation": 1.0, "validation_told": "00" * 50}
     (run,) = regret.runs(made)
     assert choices.selected(run, both) == "partial-freeze"
+    monkeypatch.setattr(choices, "_named", lambda known, run: both)
+    assert choices._ours_unless(None, run).strategy == "partial-freeze"
 
 
 def test_a_tie_on_many_validation_rows_goes_to_the_lower_loss(
