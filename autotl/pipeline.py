@@ -18,7 +18,7 @@ from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
 from autotl.plugins import Plugins, choose_backbone, discover, located
-from autotl.preparation import prepared
+from autotl.preparation import check_stages, prepared
 from autotl.records import (
     Decision,
     LocatedBackbone,
@@ -194,7 +194,7 @@ def _decided(
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
     limits |= {name: getattr(at.asked, name) for name in ("frozen", "tap", "learning_rate")}
-    limits["epochs"] = epochs(measured)
+    limits["epochs"] = epochs(decide.with_stages(measured, at.asked.frozen, None))
     return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
 
 
@@ -251,6 +251,7 @@ def _plugins(asked: Request) -> Plugins:
         )
         if asked.input_size is not None:
             located(found, asked.input_size)
+        check_stages(asked, found.offered.backbone)
     return plugins
 
 

@@ -13,8 +13,8 @@ from autotl.activations import store_pixels
 from autotl.errors import PluginError, RunFolderError
 from autotl.files import sha256
 from autotl.plugins import locate_backbone
-from autotl.records import LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
-from autotl.request import one_of
+from autotl.records import Backbone, LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
+from autotl.request import Request, one_of
 from autotl.settling import Settling, backbone, sized
 from autotl.sitting import Sitting
 from autotl.split import split
@@ -46,7 +46,7 @@ def prepared(
 
     located = at.once("backbone", locate, verify=_same_weights)
     located = _with_weights(at, located, wanted)
-    _check_stages(at, located)
+    check_stages(at.asked, located.backbone)
     pixels = store_pixels(
         loaded.dataset,
         loaded.hashes,
@@ -60,13 +60,13 @@ def prepared(
     return loaded, rows, located, pixels
 
 
-def _check_stages(at: Sitting, located: LocatedBackbone) -> None:
+def check_stages(asked: Request, backbone: Backbone) -> None:
     """Raise `UsageError` where a stage that was named is none that it could be."""
-    name, stages = located.backbone.name, located.backbone.stages
-    if at.asked.frozen is not None:
-        one_of(at.asked.frozen, stages[:-1], f"stage to freeze up to in {name}:")
-    if at.asked.tap is not None:
-        one_of(at.asked.tap, stages, f"stage of {name} called")
+    name, stages = backbone.name, backbone.stages
+    if asked.frozen is not None:
+        one_of(asked.frozen, stages[:-1], f"stage to freeze up to in {name}:")
+    if asked.tap is not None:
+        one_of(asked.tap, stages, f"stage of {name} called")
 
 
 def _crops(at: Sitting) -> bool:

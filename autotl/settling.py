@@ -38,6 +38,9 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
     the one that a probe of each prefers, and the comparison.
     """
     at, asked, left = known.at, known.at.asked, known.at.seconds_left()
+    if at.run is not None and at.run.recorded("rank", Ranking) is not None:
+        found = at.once("rank", rank)  # from the journal
+        return found.chosen, found.reason, found
     settled = at.run is not None and at.run.recorded("backbone", LocatedBackbone) is not None
     named = asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch"
     if settled or named or not time_to_compare(left):
@@ -78,18 +81,17 @@ def sized(known: Settling, place: LocatedBackbone, ranking: Ranking | None) -> L
     """
     at = known.at
     sizes = [*smaller(place.backbone.input_sizes, place.input_size), place.input_size]
-    if at.asked.input_size or at.asked.budget.seconds is None or place.weights is None:
-        return place
-    if len(sizes) == 1:
+    if at.asked.input_size or at.asked.budget.seconds is None or len(sizes) == 1:
         return place
     speed = _timed(known, place, ranking)
+    decoding = speed.decode * (len(known.rows.train) + len(known.rows.validation))
     labels = np.array([known.loaded.dataset.labels[row] for row in known.rows.train])
     about = (known.loaded.record, known.rows.record, labels, speed)
     candidates = [beforehand(resized(place, size), *about) for size in sizes]
     size, reason = decide.input_size(
         candidates,
         [epochs(one) for one in candidates],
-        seconds_left=at.seconds_left() or 0.0,
+        seconds_left=max((at.seconds_left() or 0.0) - decoding, 0.0),
         strategy=at.asked.strategy,
     )
     return resized(place, size, reason)
@@ -109,8 +111,9 @@ def _timed(known: Settling, place: LocatedBackbone, ranking: Ranking | None) -> 
     for one in ranking.candidates if ranking else ():
         if one.name == place.backbone.name and one.forward is not None:
             return one
-    about = (len(known.rows.train), _store(known), known.worker)
-    return timed(place, *about, folder=known.cache, seed=known.at.asked.seed)
+    at, about = known.at, (len(known.rows.train), _store(known), known.worker)
+    tools = {"seed": at.asked.seed, "deadline": at.seconds_left(), "folder": known.cache}
+    return timed(place, *about, **tools, progress=at.listener.progress)  # type: ignore[arg-type]
 
 
 def _store(known: Settling) -> Store:

@@ -169,8 +169,9 @@ def _beside(name: Strategy) -> Way:
 
 
 def _possible(run: Run, name: Strategy) -> Strategy:
-    """A strategy, or the nearest one that is possible."""
-    return name if name in run.whole else "full-fine-tune"
+    """A strategy; where it is impossible or failed, the one next to it that is there."""
+    place = STRATEGIES.index(name)
+    return min(run.whole, key=lambda one: (abs(STRATEGIES.index(one) - place), one))
 
 
 def _taken(run: Run, name: Strategy) -> Choice:
@@ -209,8 +210,8 @@ def coefficients(found: list[Run]) -> Coefficients:
 
 
 def _ours(known: Coefficients, run: Run) -> Choice:
-    """What a run trains, without proposals: the probe, the choice and, where the margin is small,
-    the runner-up; and keeps of these.
+    """What a run trains, without the longer training and proposals: the probe, the choice and,
+    where the margin is small, the runner-up; and keeps of these.
     """
     return _best_of(run, _named(known, run))
 
@@ -247,7 +248,7 @@ def _right(run: Run, name: Strategy) -> NDArray[np.float64]:
 def _named(known: Coefficients, run: Run) -> list[Strategy]:
     decision = _decision(known, run)
     raced = [decision.runner_up] if decision.race > 0 and decision.runner_up else []
-    return [decision.strategy, *raced]
+    return [_possible(run, name) for name in (decision.strategy, *raced)]
 
 
 def _unlike(run: Run) -> Run:
@@ -263,13 +264,15 @@ def _known(found: list[Run]) -> tuple[Coefficients, Strategy]:
 
 def generalist(found: list[Run]) -> Strategy:
     """The strategy that is best in the mean."""
-    names = [name for name in STRATEGIES if all(name in run.whole for run in found)]
-    return max(names, key=lambda name: np.mean([run.accuracy(name) for run in found]))
+    return max(
+        STRATEGIES,
+        key=lambda name: np.mean([run.accuracy(_possible(run, name)) for run in found]),
+    )
 
 
 def _with_generalist(known: tuple[Coefficients, Strategy], run: Run) -> Choice:
     """The probe, the choice and the best generalist (Renggli 2020)."""
-    return _best_of(run, [_decision(known[0], run).strategy, known[1]])
+    return _best_of(run, [_possible(run, n) for n in (_decision(known[0], run).strategy, known[1])])
 
 
 def _generalist_beside(name: Strategy, run: Run) -> Choice:
@@ -296,7 +299,8 @@ def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
     """The one that the search's own rule keeps; the first is the probe."""
     classes = run.measured.size.classes
     trials, told = [], {}
-    for number, name in enumerate(tried):
+    for place, name in enumerate(tried):
+        number = place if PROBE in tried else place + 1  # trial 0 is the probe
         row = run.whole[name]
         answers = np.frombuffer(bytes.fromhex(row["validation_told"]), np.uint8)
         told[number] = np.eye(classes, dtype=np.float32)[answers]
@@ -321,12 +325,13 @@ def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
         trials.append(trial)
     best = selection.best(trials, "accuracy", run.labels, lambda trial: told[trial.number])
     assert best is not None
-    return tried[best.number]
+    return tried[best.number if PROBE in tried else best.number - 1]
 
 
 def _by_tenth(run: Run) -> Choice:
     """The highest on validation rows after about a tenth of the epochs, trained whole."""
-    seen = {PROBE: run.whole[PROBE], **run.tenth}
+    seen = {**{name: run.whole[name] for name in run.whole if name == PROBE}, **run.tenth}
+    seen = {name: row for name, row in seen.items() if name in run.whole}
     best = max(seen, key=lambda name: (seen[name]["validation"], -STRATEGIES.index(name)))
     spent = sum(float(one["seconds"]) for one in seen.values())
     rest = 0.0 if best == PROBE else run.seconds([best])
@@ -358,9 +363,10 @@ def _best_line(values: Sequence[float], found: Sequence[Run]) -> float:
     lines = [-math.inf, *((a + b) / 2 for a, b in itertools.pairwise(spots)), math.inf]
 
     def lost(line: float) -> float:
-        taken = ["full-fine-tune" if value >= line else PROBE for value in values]
+        full: Strategy = "full-fine-tune"
+        taken = [full if value >= line else PROBE for value in values]
         return sum(
-            run.accuracy(run.best()) - run.accuracy(name)  # type: ignore[arg-type]
+            run.accuracy(run.best()) - run.accuracy(_possible(run, name))
             for name, run in zip(taken, found, strict=True)
         )
 

@@ -21,7 +21,6 @@ from autotl.decide.features import FEATURES, features
 Signal = Callable[[Run, Mapping[str, Any]], float | None]
 Group = dict[str, tuple[float, float]]
 """By data set: the signal, and what it is held against."""
-RESAMPLES = 500
 FEWEST = 4
 """Data sets that a correlation is taken over, at least."""
 
@@ -43,8 +42,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         values = [(run, signal(run, heads[_run_key(run)])) for run in found]
         known = [(run, value) for run, value in values if value is not None]
         told = [_told(_grouped(known, target)) for target in targets.values()]
-        cells = {run.cell for run, _ in known}
-        lines.append(f"| {name} | {told[0]} | {told[1]} | {len(cells)} |")
+        cells = sum(len(g) for g in _grouped(known, targets["freeing"]) if len(g) >= FEWEST)
+        lines.append(f"| {name} | {told[0]} | {told[1]} | {cells} |")
     return "\n".join(lines)
 
 
@@ -67,21 +66,22 @@ def _mean(pairs: Sequence[tuple[float, float]], side: int) -> float:
 def _told(groups: Sequence[Group]) -> str:
     names = sorted({name for group in groups for name in group})
     value = _correlation(groups, names)
-    if math.isnan(value):
+    without = [_correlation(groups, [n for n in names if n != out]) for out in names]
+    if math.isnan(value) or any(map(math.isnan, without)):
         return "–"
-    rng = np.random.default_rng(0)
-    draws = [_correlation(groups, list(rng.choice(names, len(names)))) for _ in range(RESAMPLES)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    n = len(without)
+    error = math.sqrt((n - 1) / n * float(np.sum((np.array(without) - np.mean(without)) ** 2)))
+    low, high = max(value - 1.96 * error, -1.0), min(value + 1.96 * error, 1.0)
     return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def _correlation(groups: Sequence[Group], drawn: Sequence[str]) -> float:
-    """Mean of the groups' rank correlations over the drawn data sets, weighted by their number."""
+def _correlation(groups: Sequence[Group], names: Sequence[str]) -> float:
+    """Mean of the groups' rank correlations over these data sets, weighted by their number."""
     from scipy.stats import rankdata
 
     found, weights = [], []
     for group in groups:
-        pairs = np.array([group[name] for name in drawn if name in group])
+        pairs = np.array([group[name] for name in names if name in group])
         if len(pairs) < FEWEST:
             continue
         a, b = (rankdata(column) for column in pairs.T)

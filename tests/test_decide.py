@@ -17,7 +17,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autotl.decide import coefficients, decide, deciding, features, prediction, scenario
+from autotl import settling
+from autotl.decide import (
+    coefficients,
+    decide,
+    deciding,
+    features,
+    prediction,
+    scenario,
+    with_stages,
+)
 from autotl.errors import InternalError, PluginError, ResourceError, UsageError
 from autotl.records import (
     STRATEGIES,
@@ -344,9 +353,24 @@ def test_stages_and_rate_can_be_settled_and_the_engines_own_are_told() -> None:
     assert (tapped.boundary, tapped.taps, tapped.fixed) == (2, (2,), ("taps",))
     assert "the engine would read four" in tapped.reasons[0]
     assert choose(one).fixed == ()
-    bare = choose(measured(boundary=0), strategy="partial-freeze", frozen="one")
+    none = measured(boundary=0)
+    counts = settling.epochs(with_stages(none, "one", None))
+    bare = decide(
+        none,
+        FREE,
+        epochs=counts,
+        coefficients=fitted(),
+        strategy="partial-freeze",
+        frozen="one",
+    )
     assert bare.boundary == 1
     assert "the engine would freeze none" in bare.reasons[0]
+    shallow = replace(one, probes=(replace(one.probes[0], linear=0.3), *one.probes[1:]))
+    plain, tapped = (
+        choose(shallow, strategy="feature-extraction", tap=tap).predicted for tap in ("four", "one")
+    )
+    assert tapped["feature-extraction"].accuracy < plain["feature-extraction"].accuracy
+    assert tapped["full-fine-tune"] == plain["full-fine-tune"]  # it does not read the tap
     longer, shorter = (
         choose(one, strategy="partial-freeze", frozen=stage).predicted["partial-freeze"].minutes
         for stage in ("one", "three")

@@ -96,8 +96,8 @@ def test_weights_that_are_gone_are_said_to_be(
 def test_stages_are_checked_before_anything_is_measured(located: LocatedBackbone) -> None:
     stages = located.backbone.stages
     for frozen, tap in ((stages[-1], None), ("nowhere", None), (None, "nowhere")):
-        at: Any = SimpleNamespace(asked=SimpleNamespace(frozen=frozen, tap=tap))
+        asked: Any = SimpleNamespace(frozen=frozen, tap=tap)
         with pytest.raises(UsageError, match="no stage"):
-            preparation._check_stages(at, located)
-    fine: Any = SimpleNamespace(asked=SimpleNamespace(frozen=stages[0].upper(), tap=stages[-1]))
-    preparation._check_stages(fine, located)
+            preparation.check_stages(asked, located.backbone)
+    fine: Any = SimpleNamespace(frozen=stages[0].upper(), tap=stages[-1])
+    preparation.check_stages(fine, located.backbone)

@@ -62,7 +62,9 @@ def chosen_among(
         once=once,
         listener=SimpleNamespace(progress=None),
         seconds_left=lambda: left,
-        run=None if recorded is None else SimpleNamespace(recorded=lambda *_: recorded),
+        run=None
+        if recorded is None
+        else SimpleNamespace(recorded=lambda step, _: recorded if step == "backbone" else None),
     )
     data = SimpleNamespace(labels=[0, 1, 1, 0, 1], classes=["x", "y"])
     loaded: Any = SimpleNamespace(dataset=data, hashes=[])
@@ -106,6 +108,20 @@ def test_nothing_is_ranked_once_the_run_has_its_backbone_or_little_time(
     for more in ({"recorded": "embedded"}, {"left": 100.0}):
         found, handed = chosen_among(monkeypatch, ["a", "b"], **more)
         assert (found, handed) == (("Auto", ""), [])
+
+
+def test_a_ranking_in_the_journal_stands_however_little_time_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = Ranking(chosen="b", reason="then", examples=2, candidates=())
+    at: Any = SimpleNamespace(
+        asked=SimpleNamespace(backbone="auto"),
+        seconds_left=lambda: 1.0,
+        run=SimpleNamespace(recorded=lambda step, _: there if step == "rank" else None),
+        once=lambda step, function: there,
+    )
+    known: Any = SimpleNamespace(at=at)
+    assert settling.backbone(known) == ("b", "then", there)
 
 
 def test_a_given_input_size_is_that_of_every_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +179,7 @@ def test_what_is_chosen_fits_and_nothing_larger_is_worth_more() -> None:
     assert sized_for(10**6) == (128, "")
     size, reason = sized_for(1.0)
     assert size == 32
-    assert "do not hold more" in reason
+    assert "no whole training fits" in reason
     assert {sized_for(seconds)[0] for seconds in (100, 200, 400, 800, 1600)} - {32, 128}
 
 
@@ -172,7 +188,7 @@ def test_a_smaller_size_is_explained_with_minutes() -> None:
         found for s in (100, 200, 400, 800, 1600) if (found := sized_for(s))[0] < 128
     )
     assert reason.startswith(f"The input is {size} pixels: at 128, which the images would bear,")
-    assert "minutes of" in reason
+    assert "minutes and have" in reason
 
 
 def test_what_size_costs_decides() -> None:
@@ -240,7 +256,7 @@ def known_of(
     return SimpleNamespace(
         at=at,
         loaded=SimpleNamespace(dataset=dataset, record=load_record(2000, (500,) * 4), hashes=[]),
-        rows=SimpleNamespace(train=range(2000), record=split_record(2000)),
+        rows=SimpleNamespace(train=range(2000), validation=range(500), record=split_record(2000)),
         cache=Path("cache"),
         worker=SimpleNamespace(call=call),
         calls=calls,

@@ -53,13 +53,16 @@ def decide(
     Raises `ResourceError` where nothing of the budget is left, `PluginError` or `UsageError` where
     the named one is impossible, `InternalError` where the coefficients are missing.
     """
-    own, measurements = measurements, _settled(measurements, frozen, tap)
+    own, measurements = measurements, with_stages(measurements, frozen, None)
+    named = with_stages(measurements, None, tap)
     known, digest = (coefficients, "given") if coefficients else shipped()
     found = forecasts(measurements, known, epochs)
+    if tap is not None and ALWAYS in found:  # the others do not read it
+        found[ALWAYS] = forecasts(named, known, epochs)[ALWAYS]
     left = seconds_left if seconds_left is not None else budget.seconds
     outcome = _outcome(measurements, known, found, strategy, left)
     chosen, stages = outcome.chosen, measurements.stages
-    boundary, taps = cut(chosen, measurements)
+    boundary, taps = cut(chosen, named)
     given = {"boundary": frozen, "taps": tap, "learning_rate": learning_rate}
     return Decision(
         backbone=measurements.backbone,
@@ -77,7 +80,7 @@ def decide(
         race=outcome.race,
         scenario=scenario.name(measurements, known.thresholds),
         reasons=(
-            *reasons.settled(measurements, own, frozen, tap, learning_rate),
+            *reasons.settled(named, own, frozen, tap, learning_rate),
             *reasons.sentences(measurements, known, found, outcome),
         ),
         predicted={name: one.shown for name, one in found.items()},
@@ -201,9 +204,9 @@ def cut(chosen: Strategy, measurements: Measurements) -> tuple[int, tuple[int, .
     return (measurements.boundary if chosen == "partial-freeze" else 0), last
 
 
-def _settled(measurements: Measurements, frozen: str | None, tap: str | None) -> Measurements:
+def with_stages(measurements: Measurements, frozen: str | None, tap: str | None) -> Measurements:
     """The measurements with the boundary and the tap that the user named in place of those that
-    were proposed: what is predicted then holds for these.
+    were proposed.
     """
     if frozen is not None and not measurements.no_partial_freeze:
         most = len(measurements.stages) - 1

@@ -56,10 +56,10 @@ def input_size(
         return size, ""
     _, name, here = worth[size]
     there = forecasts(candidates[-1], known, epochs[-1])[name].shown.minutes
+    room = max(_room(candidates[-1], seconds_left), 0.0) / 60
     return size, (
         f"The input is {size} pixels: at {largest}, which the images would bear, {name} would take "
-        f"{there:.1f} minutes of {seconds_left / 60:.1f} that are left, here "
-        f"{here.shown.minutes:.1f}."
+        f"{there:.1f} minutes and have {room:.1f}, here it takes {here.shown.minutes:.1f}."
     )
 
 
@@ -67,7 +67,8 @@ def _nothing(size: int, largest: int, seconds_left: float) -> str:
     if size == largest:
         return ""
     return (
-        f"The input is {size} pixels, the least: {seconds_left / 60:.1f} minutes do not hold more."
+        f"The input is {size} pixels, the least: no whole training fits the "
+        f"{seconds_left / 60:.1f} minutes that are left at any size."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError
+from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError, ResourceError
 from autotl.measure import probes, size
 from autotl.measure.measuring import Caller, Progress
 from autotl.measure.size import Labels
@@ -57,18 +57,19 @@ def rank(
     `candidates` are backbones with weights; `labels` (n,) those of the training rows, of which
     `store(located, rows)` keeps the pixels of some; `examples` is how many images there are in all.
     A backbone that its plugin cannot build, for which memory does not suffice or for which there is
-    no time is set aside with the reason; where only time was lacking for all, the first is taken,
-    else the first one's error is raised.
+    no time is set aside with the reason; where only time was lacking for all, the smallest is
+    taken, else the first one's error is raised.
     """
     begun = time.monotonic()
     rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
+    decode = (time.monotonic() - begun) / (len(rows) * len(candidates))
     fold = probes.fold_numbers(labels[rows], seed=seed)
     found: list[Ranked] = []
     rights: dict[str, NDArray[np.bool_]] = {}
     errors: list[AutotlError] = []
     for located, (pixels, key, _) in zip(candidates, stored, strict=True):
         ran = len(rights) + len(errors)
-        if rights and not _time_for_another(time.monotonic() - begun, ran, seconds_left):
+        if ran and not _time_for_another(time.monotonic() - begun, ran, seconds_left):
             found.append(_ranked(located, failure=TOO_LONG))
             continue
         spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
@@ -86,7 +87,7 @@ def rank(
             continue
         linear = _probe(answer["features"], labels[rows], classes, fold)
         rights[located.backbone.name] = linear.right
-        found.append(_ranked(located, linear=linear.accuracy, **_seconds(answer)))
+        found.append(_ranked(located, linear=linear.accuracy, decode=decode, **_seconds(answer)))
     serious = [error for error in errors if not isinstance(error, DeadlineError)]
     if serious and not rights:
         raise serious[0]
@@ -108,13 +109,27 @@ def timed(
     *,
     folder: Path,
     seed: int,
+    deadline: float | None = None,
+    progress: Progress | None = None,
 ) -> Ranked:
-    """Seconds of a pass of one backbone, on a batch of the `train` training rows."""
-    rows = list(range(min(train, TIMED)))
+    """Seconds of a pass of one backbone, on a batch of the `train` training rows, and of decoding
+    an image; raises `ResourceError` where that takes longer than `deadline` seconds.
+    """
+    rows, begun = list(range(min(train, TIMED))), time.monotonic()
     pixels, key, _ = store(located, rows)
+    decode = (time.monotonic() - begun) / len(rows)
     spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
-    answer = worker.call("autotl.measure.ranked:run", spec | {"folder": str(folder)})
-    return _ranked(located, **_seconds(answer))
+    spec["folder"] = str(folder)
+    try:
+        answer = worker.call(
+            "autotl.measure.ranked:run", spec, deadline=deadline, progress=progress
+        )
+    except DeadlineError as error:
+        raise ResourceError(
+            f"The budget was used up while a pass was timed, which had {deadline:.0f} s.",
+            hint="Give a larger one with --budget, such as 10m.",
+        ) from error
+    return _ranked(located, decode=decode, **_seconds(answer))
 
 
 def _seconds(answer: Mapping[str, Any]) -> dict[str, float]:
@@ -173,8 +188,8 @@ def choose(
     """
     ran = [one for one in found if one.linear is not None]
     if not ran:
-        largest = max(found, key=lambda one: one.parameters)
-        return largest.name, f"{largest.name}, the largest, is taken: {TOO_LONG}."
+        smallest = min(found, key=lambda one: one.parameters)
+        return smallest.name, f"{smallest.name}, the smallest, is taken: {TOO_LONG}."
     room = math.inf if seconds_left is None else SHARE * seconds_left
     affordable = [one for one in ran if (one.forward or 0.0) * examples <= room]
     standing = affordable or [min(ran, key=lambda one: one.forward or 0.0)]
@@ -183,7 +198,16 @@ def choose(
     apart = rights[best.name].astype(float) - rights[static.name]
     error = float(apart.std() / np.sqrt(len(apart)))
     chosen = best if float(apart.mean()) > error else static
+    if not affordable:
+        return chosen.name, _quickest(found, chosen)
     return chosen.name, _reason(found, standing, chosen, chosen is static, len(apart))
+
+
+def _quickest(found: Sequence[Ranked], chosen: Ranked) -> str:
+    return (
+        f"{chosen.name}, the quickest of {len(found)} backbones, is taken: a pass over all images "
+        f"would take each of them over {SHARE:.0%} of the time left{_broken(found)}."
+    )
 
 
 def _reason(
@@ -194,20 +218,28 @@ def _reason(
     sample: int,
 ) -> str:
     ordered = [chosen, *(one for one in standing if one is not chosen)]
-    told = ", ".join(f"{one.name} {100 * (one.linear or 0.0):.1f} %" for one in ordered)
-    if largest:
-        sentence = f"{chosen.name}, the largest of {len(found)} backbones compared, is taken: no "
-        sentence += "other one's linear probe is better by more than a standard error"
-    else:
+    slow = [one for one in found if one.linear is not None and one not in standing]
+    held = " that the budget holds" if slow else ""
+    several = f"{len(standing)} backbones{held or ' compared'}"
+    if len(standing) == 1:
+        sentence = f"{chosen.name} is taken, the only backbone{held or ' that could be compared'}"
+    elif largest:
         sentence = (
-            f"{chosen.name} is taken of {len(found)} backbones compared: its linear probe is "
+            f"{chosen.name}, the largest of {several}, is taken: no other one's linear probe "
         )
-        sentence += "the best"
-    sentence += f" (on {sample:,} examples {told})"
-    slow = [one.name for one in found if one.linear is not None and one not in standing]
+        sentence += "is better by more than a standard error"
+    else:
+        sentence = f"{chosen.name} is taken of {several}: its linear probe is the best"
+    sentence += f" (on {sample:,} examples {_figures(ordered)})"
     if slow:
-        sentence += f"; too slow for the budget: {', '.join(slow)}"
+        sentence += f"; too slow for the budget: {_figures(slow)}"
+    return sentence + _broken(found) + "."
+
+
+def _figures(some: Sequence[Ranked]) -> str:
+    return ", ".join(f"{one.name} {100 * (one.linear or 0.0):.1f} %" for one in some)
+
+
+def _broken(found: Sequence[Ranked]) -> str:
     broken = [f"{one.name} ({one.failure.rstrip('.')})" for one in found if one.failure]
-    if broken:
-        sentence += f"; set aside: {', '.join(broken)}"
-    return sentence + "."
+    return f"; set aside: {', '.join(broken)}" if broken else ""

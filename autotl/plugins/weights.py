@@ -66,7 +66,7 @@ def locate_backbone(
     sizes = candidate.offered.backbone.input_sizes
     own = choose_input_size(sizes, median_side)
     found = located(candidate, input_size or own)
-    return replace(found, reason=reason, engine_size=own if input_size else None)
+    return replace(found, reason=reason, natural_size=own if input_size else None)
 
 
 def choose_backbone(

@@ -22,7 +22,7 @@ class LocatedBackbone:
 
     `preprocessing.size` equals `input_size`. `weights` is an absolute path, or None where only
     random weights are to be had. `reason` says why it was taken, where several were compared;
-    `engine_size` is the input size that the engine would have taken, where the user named one, and
+    `natural_size` is the input size that the images would bear, where the user named one, and
     `size_reason` why it took less than the images would bear.
     """
 
@@ -33,7 +33,7 @@ class LocatedBackbone:
     weights: str | None
     weights_sha256: str | None
     reason: str = ""
-    engine_size: int | None = None
+    natural_size: int | None = None
     size_reason: str = ""
 
 

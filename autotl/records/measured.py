@@ -119,7 +119,8 @@ class Measurements:
 class Ranked:
     """One backbone among several: cross-validated accuracy of a linear probe on its last stage
     (None where it was only timed), seconds an image of a forward pass, and seconds to build and
-    compile a training model, about; all None and 0 where it could not be run (`failure`).
+    compile a training model, about, and to decode an image; all None and 0 where it could not be
+    run (`failure`).
     """
 
     name: str
@@ -128,6 +129,7 @@ class Ranked:
     linear: float | None = None
     forward: float | None = None
     fixed: float = 0.0
+    decode: float = 0.0
     failure: str = ""
 
 

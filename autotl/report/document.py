@@ -100,7 +100,7 @@ def _backbone(run: RunRecords) -> dict[str, Any]:
         "name": backbone.name,
         "distribution": run.located.distribution,
         "reason": run.located.reason or None,
-        "engine_size": run.located.engine_size,
+        "natural_size": run.located.natural_size,
         "size_reason": run.located.size_reason or None,
         "parameters": backbone.parameters,
         "stages": list(backbone.stages),

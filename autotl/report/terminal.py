@@ -46,8 +46,9 @@ def _split(record: SplitRecord) -> str:
 
 def _backbone(record: LocatedBackbone) -> str:
     weights = "pretrained" if record.weights else "random weights only"
-    own = record.engine_size
-    asked = f", as asked for; the engine would take {own}" if own else ""
+    own = record.natural_size
+    other = f"; the images would bear {own}" if own != record.input_size else ""
+    asked = f", as asked for{other}" if own else ""
     return f"{record.backbone.name} at {record.input_size} pixels ({weights}){asked}"
 
 
