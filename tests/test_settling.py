@@ -188,7 +188,7 @@ def test_a_smaller_size_is_explained_with_minutes() -> None:
         found for s in (100, 200, 400, 800, 1600) if (found := sized_for(s))[0] < 128
     )
     assert reason.startswith(f"The input is {size} pixels: at 128, which the images would bear,")
-    assert "minutes and have" in reason
+    assert "minutes where there are" in reason
 
 
 def test_what_size_costs_decides() -> None:

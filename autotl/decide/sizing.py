@@ -59,7 +59,7 @@ def input_size(
     room = max(_room(candidates[-1], seconds_left), 0.0) / 60
     return size, (
         f"The input is {size} pixels: at {largest}, which the images would bear, {name} would take "
-        f"{there:.1f} minutes and have {room:.1f}, here it takes {here.shown.minutes:.1f}."
+        f"{there:.1f} minutes where there are {room:.1f}; here it takes {here.shown.minutes:.1f}."
     )
 
 
