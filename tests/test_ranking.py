@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.errors import DeadlineError, DiskError, InternalError, PluginError
+from autotl.errors import DeadlineError, DiskError, InternalError, PluginError, ResourceError
 from autotl.measure import ranking
 from autotl.records import LocatedBackbone, Ranked
 from autotl.worker import Worker
@@ -128,6 +128,15 @@ def test_where_time_lacks_for_every_one_the_largest_is_taken(tmp_path: Path) -> 
     assert ranking.time_to_compare(None)
     assert ranking.time_to_compare(600.0)
     assert not ranking.time_to_compare(120.0)
+
+
+def test_timing_a_pass_longer_than_the_budget_says_what_to_do(tmp_path: Path) -> None:
+    worker = Canned(tmp_path, {"first": DeadlineError("late")})
+    (place,) = candidates("first")
+    about = (place, 60, lambda *_: (tmp_path / "x.npy", "key", []), worker)
+    with pytest.raises(ResourceError, match="timing a pass, which had 7 s") as caught:
+        ranking.timed(*about, folder=tmp_path, seed=0, deadline=7.0)
+    assert "--budget" in str(caught.value.hint)
 
 
 def test_comparing_ends_where_the_budget_does_not_hold_it(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def measure(
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
     spec = _spec(pixels, located, labels, folder, seed, given)
     spec["whole"] = len(labels) <= (WHOLE if trained else SAMPLE)
-    answer = _asked(worker, spec, deadline, progress)
+    answer = within(worker, "autotl.measure.sample:run", spec, "measuring", deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, seed)
     stages = located.backbone.stages
     above = tuple(answer["parameters_above"])
@@ -133,27 +133,36 @@ def measure(
         boundary=0 if located.backbone.no_partial_freeze else boundary,
         parameters_above=above,
         orientation_matters=orientation,
-        speed=replace(
-            from_json(Speed, answer["speed"]), decode=0.0 if pixels.stored else pixels.decode
-        ),
+        speed=_speed(answer, pixels),
         seconds=time.monotonic() - begun,
         weights=located.weights_sha256,
         no_partial_freeze=located.backbone.no_partial_freeze,
     )
 
 
-def _asked(
-    worker: Caller, spec: dict[str, Any], deadline: float | None, progress: Progress | None
+def _speed(answer: dict[str, Any], pixels: StoredPixels) -> Speed:
+    found = from_json(Speed, answer["speed"])
+    return replace(found, decode=0.0 if pixels.stored else pixels.decode)
+
+
+def within(
+    worker: Caller,
+    function: str,
+    spec: dict[str, Any],
+    what: str,
+    deadline: float | None,
+    progress: Progress | None,
 ) -> dict[str, Any]:
+    """What the worker answers; raises `ResourceError` where `what` takes longer than `deadline`
+    seconds.
+    """
     if progress is not None:
         progress("building the backbone", 0, 1)
     try:
-        answer: dict[str, Any] = worker.call(
-            "autotl.measure.sample:run", spec, deadline=deadline, progress=progress
-        )
+        answer: dict[str, Any] = worker.call(function, spec, deadline=deadline, progress=progress)
     except DeadlineError as error:
         raise ResourceError(
-            f"The budget was used up while measuring, which had {deadline:.0f} s.",
+            f"The budget was used up while {what}, which had {deadline:.0f} s.",
             hint="Give a larger one with --budget, such as 10m.",
         ) from error
     return answer

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError, ResourceError
+from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError
 from autotl.measure import probes, size
-from autotl.measure.measuring import Caller, Progress
+from autotl.measure.measuring import Caller, Progress, within
 from autotl.measure.size import Labels
 from autotl.records import LocatedBackbone, Ranked, Ranking, to_json
 
@@ -33,6 +33,7 @@ LEAST = 15.0
 PATIENCE = 2.0
 """One backbone may take so many times what comparing may."""
 
+RUN = "autotl.measure.ranked:run"
 TOO_LONG = "comparing would have taken too long"
 
 Store = Callable[[LocatedBackbone, Sequence[int]], tuple[Path, str, Sequence[int]]]
@@ -72,14 +73,10 @@ def rank(
         if ran and not _time_for_another(time.monotonic() - begun, ran, seconds_left):
             found.append(_ranked(located, failure=TOO_LONG))
             continue
-        spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
+        spec = _spec(located, pixels, key, folder, seed)
+        limit = None if seconds_left is None else PATIENCE * COMPARING * seconds_left
         try:
-            answer = worker.call(
-                "autotl.measure.ranked:run",
-                spec | {"folder": str(folder)},
-                deadline=None if seconds_left is None else PATIENCE * COMPARING * seconds_left,
-                progress=progress,
-            )
+            answer = worker.call(RUN, spec, deadline=limit, progress=progress)
         except (PluginError, OutOfMemoryError, DeadlineError) as error:
             errors.append(error)
             late = isinstance(error, DeadlineError)
@@ -118,18 +115,16 @@ def timed(
     rows, begun = list(range(min(train, TIMED))), time.monotonic()
     pixels, key, _ = store(located, rows)
     decode = (time.monotonic() - begun) / len(rows)
-    spec = {"located": to_json(located), "pixels": str(pixels), "key": key, "seed": seed}
-    spec["folder"] = str(folder)
-    try:
-        answer = worker.call(
-            "autotl.measure.ranked:run", spec, deadline=deadline, progress=progress
-        )
-    except DeadlineError as error:
-        raise ResourceError(
-            f"The budget was used up while a pass was timed, which had {deadline:.0f} s.",
-            hint="Give a larger one with --budget, such as 10m.",
-        ) from error
+    spec = _spec(located, pixels, key, folder, seed)
+    answer = within(worker, RUN, spec, "timing a pass", deadline, progress)
     return _ranked(located, decode=decode, **_seconds(answer))
+
+
+def _spec(
+    located: LocatedBackbone, pixels: Path, key: str, folder: Path, seed: int
+) -> dict[str, Any]:
+    about = {"located": to_json(located), "pixels": str(pixels), "folder": str(folder)}
+    return about | {"key": key, "seed": seed}
 
 
 def _seconds(answer: Mapping[str, Any]) -> dict[str, float]:
