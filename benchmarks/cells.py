@@ -109,6 +109,13 @@ class Bench:
         shutil.copy(next((self.folder / "trial").glob("*.weights.npz")), kept)
         return found, asked | {"probe": str(kept)}
 
+    def together(self, asked: dict[str, Any], recipe: Any, tap: int) -> dict[str, Any]:
+        """What measurement says of a head that reads all stages, as `recipe` (JSON) does."""
+        spec = asked | {"recipe": recipe, "tap": tap}
+        spec |= {name: to_json(asked[name]) for name in ("located", "pixels")}
+        answer: dict[str, Any] = self.worker.call("cells:together", spec)
+        return answer
+
     def _measured(self, path: Path, asked: dict[str, Any]) -> Measurements:
         from autotl.measure import measure
 
@@ -235,6 +242,27 @@ def recipe_of(strategy: Strategy, measured: Measurements) -> Recipe:
     boundary, taps = cut(strategy, measured)
     inside = boundary if strategy == "partial-freeze" else None
     return default(strategy, measured, boundary=inside, taps=taps)
+
+
+def together(spec: dict[str, Any], progress: Any) -> dict[str, Any]:
+    """Accuracy of the linear probe of all stages, and which a head reads, by the rows that
+    measurement probes; called in the worker.
+    """
+    from autotl import model
+    from autotl.measure import measuring, probes, size
+    from autotl.measure.together import together as judged
+    from autotl.train import inputs, job
+
+    one, seed, tap = job.read(spec, progress), spec["seed"], spec["tap"]
+    net = functools.cache(functools.partial(model.build, one.located, pretrained=True, seed=seed))
+    wants = [(stage, True) for stage in one.recipe.taps]
+    drawn = size.draw(one.train_labels, measuring.SAMPLE, seed=seed)
+    outputs = [np.asarray(stored[drawn]) for stored in inputs.ensure_view(one, net, wants, 0)]
+    labels, classes = one.train_labels[drawn], one.pixels.classes
+    fold = probes.fold_numbers(labels, seed=seed)
+    tapped = probes.linear(outputs[tap - 1], labels, classes, fold)
+    accuracy, reads = judged(outputs, labels, classes, fold, tap=tap, tapped=tapped)
+    return {"together": accuracy, "reads": list(reads)}
 
 
 def predict(spec: dict[str, Any], progress: Any) -> list[int]:

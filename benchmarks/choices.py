@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from coefficients import fit
 from numpy.typing import NDArray
+from variants import EVERY
 
 from autotl.decide import decide
 from autotl.decide.coefficients import Coefficients, Thresholds
@@ -44,8 +45,9 @@ NO_FILE = FileRef(path="", sha256="", size=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One seed of a cell: what was measured, the labels of its validation rows, and what each
-    strategy gave, whole and by about a tenth of the epochs.
+    """One seed of a cell: what was measured, the labels of its validation rows, on how many kinds
+    of machines it ran, and what each strategy gave, whole and by about a tenth of the epochs.
+    Feature extraction is the head that a run trains: of all stages, or of the tap.
     """
 
     data: str
@@ -55,6 +57,7 @@ class Run:
     code: str
     measured: Measurements
     labels: NDArray[np.int64]
+    machines: int
     whole: dict[Strategy, dict[str, Any]]
     tenth: dict[Strategy, dict[str, Any]]
 
@@ -103,17 +106,25 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
     """The cells of which every planned training has ended, of the newest trainer; a training that
     failed is one that cannot be chosen.
     """
-    newest = [row for row in rows if row["code"] == rows[-1]["code"] and not row["variant"]]
+    newest = [row for row in rows if row["code"] == rows[-1]["code"]]
     groups: dict[tuple[Any, ...], dict[tuple[Any, Any], Mapping[str, Any]]] = {}
+    every: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in newest:
         key = (row["data"], row["backbone"], row["limit"], row["seed"], row.get("fingerprint"))
-        groups.setdefault(key, {})[row["strategy"], row["share"]] = row
+        if not row["variant"]:
+            groups.setdefault(key, {})[row["strategy"], row["share"]] = row
+        elif row["variant"] == EVERY and "reads" in row:
+            every[key] = row
     found = []
-    for (data, backbone, limit, seed, _), group in groups.items():
+    for place, group in groups.items():
+        data, backbone, limit, seed, _ = place
         head = group.pop((None, None), None)
         if head is None or len(group) < head["planned"]:
             continue
         done = {key: dict(row) for key, row in group.items() if "failure" not in row}
+        measured = from_json(Measurements, head["measurements"])
+        if place in every:
+            measured, done[PROBE, 1.0] = _reading(measured, done[PROBE, 1.0], every[place])
         truth = np.frombuffer(bytes.fromhex(head["validation_truth"]), np.uint8)
         found.append(
             Run(
@@ -122,13 +133,27 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
                 limit=limit,
                 seed=seed,
                 code=head["code"],
-                measured=from_json(Measurements, head["measurements"]),
+                measured=replace(measured, size=replace(measured.size, validation=len(truth))),
                 labels=truth.astype(np.int64),
+                machines=len({_processor(row) for row in (head, *group.values())}),
                 whole={name: row for (name, share), row in done.items() if share == 1.0},
                 tenth={name: row for (name, share), row in done.items() if share != 1.0},
             )
         )
     return found
+
+
+def _reading(
+    measured: Measurements, tapped: dict[str, Any], every: Mapping[str, Any]
+) -> tuple[Measurements, dict[str, Any]]:
+    """The measurements with what the rows of all stages say, and the head that is trained then."""
+    reads = tuple(every["reads"])
+    measured = replace(measured, together=every["together"], reads=reads)
+    return measured, dict(every) if len(reads) > 1 else tapped
+
+
+def _processor(row: Mapping[str, Any]) -> str:
+    return str(row["machine"].split(" cores", 1)[0])
 
 
 # ---- ways to choose ----

@@ -38,7 +38,8 @@ Gains = Mapping[tuple[str, int, Strategy], float]
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """How a way to choose did in one cell: regrets in points, share of exact picks and of ties
-    (None where the noise of that size is not known), and cost over that of training everything.
+    (None where the noise of that size is not known), and cost over that of training everything
+    (None where no seed's seconds are all of one kind of machine).
     """
 
     data: str
@@ -47,7 +48,7 @@ class Score:
     fair: float
     exact: float
     tied: float | None
-    cost: float
+    cost: float | None
 
 
 # ---- scores ----
@@ -153,7 +154,8 @@ def _score(group: Sequence[Run], way: Way, tie: float | None, gains: Gains) -> S
         for here, there in list(itertools.permutations(group, 2)) or [(group[0], group[0])]
         if chosen[here.seed].strategy in there.whole
     ]
-    costs = [chosen[run.seed].seconds / run.seconds(run.whole) for run in group]
+    timed = [run for run in group if run.machines == 1]
+    costs = [chosen[run.seed].seconds / run.seconds(run.whole) for run in timed]
     within = None if tie is None else [value <= math.sqrt(2) * tie for value in raw]
     return Score(
         data=group[0].data,
@@ -162,7 +164,7 @@ def _score(group: Sequence[Run], way: Way, tie: float | None, gains: Gains) -> S
         fair=float(np.mean(fair)) if fair else float(np.mean(raw)),
         exact=float(np.mean([chosen[r.seed].strategy == r.best() for r in group])),
         tied=None if within is None else float(np.mean(within)),
-        cost=float(np.mean(costs)),
+        cost=float(np.mean(costs)) if costs else None,
     )
 
 
@@ -231,7 +233,7 @@ def _way_row(name: str, scored: Sequence[Score]) -> str:
         f"| {np.percentile(raw, 90):.1f} | {max(raw):.1f} "
         f"| {np.mean([s.fair for s in scored]):.2f} | {np.mean([s.exact for s in scored]):.0%} "
         f"| {f'{np.mean(tied):.0%}' if tied else '–'} "
-        f"| {np.mean([s.cost for s in scored]):.0%} |"
+        f"| {np.mean([s.cost for s in scored if s.cost is not None]):.0%} |"
     )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,9 +136,9 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
     """The rows of a cell that are not there, as they are made."""
     cell = cell | {"fingerprint": bench.fingerprint(path)}
     there = [row for row in read(ROWS) if all(row[key] == cell[key] for key in CELL)]
-    done = {(row["strategy"], row["share"], row["variant"]) for row in there}
+    done = {(row["strategy"], row["share"], row["variant"]) for row in there if _whole(row)}
     head = next((row for row in there if row["strategy"] is None), None)
-    if head and head["rows"] < len(done):
+    if head and {one[:3] for one in _planned(cell, head)} <= done:
         return
     if not _large_enough(bench, path, cell):
         return
@@ -148,14 +148,14 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
         asked, truth, measured = bench.opened(path, cell, TEST)
         truths = np.load(asked["pixels"].labels)[asked["pixels"].train :]
         trainings = list(_trainings(cell, measured))
-        head = {"strategy": None, "share": None, "variant": "", "rows": len(trainings)}
+        head = {"strategy": None, "share": None, "variant": ""}
         head |= {"planned": sum(not variant for _, _, variant, _ in trainings)}
         head |= {"seconds": time.monotonic() - begun, "measurements": to_json(measured)}
         head |= {"validation_truth": bytes(truths.astype(np.uint8)).hex()}
         yield about | head | {"proxies": bench.proxies(asked)}
     else:  # what was measured then, and no other recipes
         asked, truth = bench.prepared(path, cell, TEST)
-        trainings = list(_trainings(cell, from_json(Measurements, head["measurements"])))
+        trainings = list(_planned(cell, head))
     most = CAPS[cell["backbone"]]
     for name, share, variant, recipe in trainings:
         which = {"strategy": name, "share": share, "variant": variant, "cap": most}
@@ -164,7 +164,20 @@ def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[st
         elif (name, share, variant) not in done:
             found = _trained(bench, asked, recipe, truth, most)
         if (name, share, variant) not in done:
+            if variant == variants.EVERY and "failure" not in found:
+                found |= bench.together(asked, to_json(recipe), head["measurements"]["tap"])
             yield about | which | found
+
+
+def _whole(row: Mapping[str, Any]) -> bool:
+    """Whether a row has all that is asked of it: the first ones of all stages had no probe."""
+    return row["variant"] != variants.EVERY or "reads" in row or "failure" in row
+
+
+def _planned(
+    cell: dict[str, Any], head: Mapping[str, Any]
+) -> Iterator[tuple[Strategy, float, str, Recipe]]:
+    return _trainings(cell, from_json(Measurements, head["measurements"]))
 
 
 def _trained(
@@ -190,8 +203,9 @@ def _trainings(
             fewer = max(1, round(TENTH * recipe.numbers.epochs))
             numbers = replace(recipe.numbers, epochs=fewer)
             yield name, TENTH, "", replace(recipe, numbers=numbers)
-    if cell["limit"] in variants.VARIED[cell["backbone"]]:
-        for variant, recipe in variants.variants(recipes, len(measured.stages)).items():
+    varied = cell["limit"] in variants.VARIED[cell["backbone"]]
+    for variant, recipe in variants.variants(recipes, len(measured.stages)).items():
+        if varied or variant == variants.EVERY:
             yield recipe.strategy, 1.0, variant, recipe
 
 

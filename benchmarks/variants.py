@@ -1,7 +1,8 @@
 """What the literature says to try beside the four default recipes, and whether it earns its place.
 
 - "all stages": the linear head reads the averaged output of every stage (Head2Toe, Evci 2022,
-  without its selection of features).
+  without its selection of features). It is trained in every cell, since the product does so, where
+  measurement does not speak against it.
 - "early": only the first third of the stages is trained, and the head (Lee 2022: where the shift is
   in the input).
 - "rate / 3", "rate x 3": full fine-tuning at other learning rates, of which the best may depend on
@@ -20,8 +21,9 @@ import numpy as np
 
 from autotl.records import Recipe, Strategy
 
+EVERY = "all stages"
 VARIED = {"embedded": (50, 200, 1000), "MobileNetV2": (50,)}
-"""Training sizes at which variants are trained, by backbone."""
+"""Training sizes at which the other variants are trained, by backbone."""
 THIRD = 1 / 3
 RATES = {"rate / 3": 1 / 3, "rate x 3": 3.0}
 RESAMPLES = 2000
@@ -32,8 +34,7 @@ def variants(recipes: Mapping[Strategy, Recipe], stages: int) -> dict[str, Recip
     if "feature-extraction" not in recipes:
         return {}
     full, every = recipes["full-fine-tune"], tuple(range(1, stages + 1))
-    made = {"all stages": replace(recipes["feature-extraction"], boundary=stages, last=stages)}
-    made["all stages"] = replace(made["all stages"], taps=every)
+    made = {EVERY: replace(recipes["feature-extraction"], boundary=stages, last=stages, taps=every)}
     if "partial-freeze" in recipes:
         early = max(1, round(stages * THIRD))
         made["early"] = replace(recipes["partial-freeze"], boundary=0, last=early)

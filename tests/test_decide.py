@@ -75,6 +75,7 @@ def measured(
             imbalance=1.0,
             duplicates=0,
             median_side=64,
+            validation=400,
         ),
         similarity=Similarity(
             value=similarity,
@@ -334,6 +335,22 @@ def test_boundary_and_taps_follow_the_strategy() -> None:
     assert (earlier.taps, earlier.tap, earlier.boundary) == ((3,), ("three",), 3)
 
 
+def test_a_head_alone_reads_what_was_measured_to_serve_it() -> None:
+    every = replace(measured(), together=0.875, reads=(1, 2, 3, 4))
+    cuts = {name: choose(every, strategy=name) for name in STRATEGIES}
+    assert cuts["feature-extraction"].taps == (1, 2, 3, 4)
+    assert cuts["feature-extraction"].boundary == 4
+    assert {d.taps for name, d in cuts.items() if name != "feature-extraction"} == {(4,)}
+    assert {d.reads for d in cuts.values()} == {(1, 2, 3, 4)}
+    told = " ".join(cuts["scratch"].reasons)
+    assert "all stages side by side reaches 87.5 %." in told
+    named = choose(every, strategy="feature-extraction", tap="two")
+    assert (named.taps, named.reads) == ((2,), (2,))
+    assert "the engine would read all stages" in named.reasons[0]
+    alone = choose(replace(every, reads=(4,)))
+    assert "reaches 87.5 %, clearly worse than four alone." in " ".join(alone.reasons)
+
+
 def test_forced_strategy_keeps_what_the_engine_would_do() -> None:
     free = choose(measured(per_class=8))
     forced = choose(measured(per_class=8), strategy="scratch")
@@ -558,6 +575,15 @@ def test_what_becomes_of_a_close_runner_up_is_said() -> None:
     tight = choose(one, Budget(seconds=seconds, trials=None))
     assert tight.race == 0
     assert any("does not hold both trainings" in reason for reason in tight.reasons)
+
+
+def test_few_validation_rows_settle_no_race() -> None:
+    one = measured(per_class=150)
+    few = choose(replace(one, size=replace(one.size, validation=199)))
+    enough = choose(replace(one, size=replace(one.size, validation=200)))
+    assert (few.race, few.runner_up) == (0, enough.runner_up)
+    assert enough.race > 0
+    assert any("so few validation rows cannot settle" in reason for reason in few.reasons)
 
 
 def test_a_close_probe_needs_no_share_of_the_budget() -> None:

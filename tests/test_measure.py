@@ -26,6 +26,7 @@ from autotl.measure import (
     sample,
     size,
     speed,
+    together,
 )
 from autotl.records import (
     LoadRecord,
@@ -204,6 +205,43 @@ def test_orientation_matters_where_mirroring_swaps_the_classes() -> None:
         assert measuring.orientation_matters(one, 1, 10.0) is matters
 
 
+# ---- what a head alone reads ----
+
+
+def read_together(outputs: list[NDArray[Any]], labels: NDArray[Any], tap: int) -> Any:
+    fold = probes.fold_numbers(labels, seed=0)
+    tapped = probes.linear(outputs[tap - 1], labels, CLASSES, fold)
+    found = together.together(outputs, labels, CLASSES, fold, tap=tap, tapped=tapped)
+    whole = probes.linear(np.concatenate(outputs, axis=1), labels, CLASSES, fold)
+    assert found[0] == whole.accuracy
+    return tapped.accuracy, *found
+
+
+def test_a_head_reads_all_stages_where_each_tells_other_classes_apart() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 300)
+    stages = [rng.normal(size=(300, 4)) * 0.1 for _ in range(2)]
+    stages[0][:, 0] += labels == 0
+    stages[1][:, 0] += labels == 1
+    tapped, whole, reads = read_together(stages, labels, tap=2)
+    assert tapped < 0.8
+    assert whole > 0.99
+    assert reads == (1, 2)
+
+
+def test_a_head_reads_the_tap_where_the_other_stages_are_noise() -> None:
+    features, labels = made(60, 4, apart=5)
+    noise = np.random.default_rng(1).normal(size=(60, 2000))
+    tapped, whole, reads = read_together([noise, features], labels, tap=2)
+    assert whole < tapped - 0.2
+    assert reads == (2,)
+
+
+def test_equal_probes_read_all_stages() -> None:
+    features, labels = made(200, 4)
+    assert read_together([features, features], labels, tap=2)[2] == (1, 2)
+
+
 # ---- depth ----
 
 
@@ -254,7 +292,7 @@ def load_record(examples: int, per_class: tuple[int, ...]) -> LoadRecord:
 
 
 def split_record(train: int) -> SplitRecord:
-    return SplitRecord(train=train, validation=0, test=0, dropped=3, digest="d")
+    return SplitRecord(train=train, validation=17, test=0, dropped=3, digest="d")
 
 
 def located(*, weights: bool = True) -> LocatedBackbone:
@@ -363,7 +401,10 @@ def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
     assert passed + domain.NOISE + ranking.SAMPLE <= 2 * 2000  # two passes over the sample
     assert [probe.examples for probe in found.probes] == [2000] * 5 + [1000] * 5
     assert (found.tap, found.boundary, found.pretrained) == (5, 3, True)
+    assert 0 <= found.together <= 1
+    assert found.reads in {(1, 2, 3, 4, 5), (5,)}
     assert found.size.train == 2400
+    assert found.size.validation == 17
     assert found.weights == embedded.recorded_checksum()
     assert from_json(Measurements, to_json(found)) == found
     again = run(tmp_path, worker, located(), train=2400)

@@ -40,7 +40,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """The rows of a cell; `accuracies` by a strategy's first word differ from `ACCURACIES`."""
     about = {"data": data, "backbone": "b", "limit": limit, "seed": seed, "code": code}
-    about["variant"] = ""
+    about |= {"variant": "", "machine": "Machine: M, 2 cores (1 used)"}
     one = measured(per_class=40, pretrained=0.7, random=0.4, first=0.5, similarity=0.6)
     made: list[dict[str, Any]] = [
         about
@@ -73,6 +73,31 @@ def rows(
 
 def many(**accuracies: float) -> list[dict[str, Any]]:
     return [row for name in ("x", "y", "z") for row in rows(name, **accuracies)]
+
+
+def test_a_head_reads_all_stages_where_measurement_said_so(regret: ModuleType) -> None:
+    made = rows("x")
+    probe = next(row for row in made if row["strategy"] == "feature-extraction")
+    every = probe | {"variant": "all stages", "accuracy": 0.75, "together": 0.71}
+    (without,) = regret.runs(made)
+    (whole,) = regret.runs([*made, every | {"reads": [1, 2, 3, 4]}])
+    (alone,) = regret.runs([*made, every | {"reads": [4]}])
+    (unjudged,) = regret.runs([*made, every])
+    told = [run.accuracy("feature-extraction") for run in (without, whole, alone, unjudged)]
+    assert told == [0.70, 0.75, 0.70, 0.70]
+    assert (whole.measured.together, whole.measured.reads) == (0.71, (1, 2, 3, 4))
+    assert (alone.measured.together, alone.measured.reads) == (0.71, (4,))
+    assert whole.measured.size.validation == 250
+
+
+def test_seconds_of_two_kinds_of_machines_are_no_cost(regret: ModuleType) -> None:
+    one, other = rows("x"), rows("x", seed=2)
+    other[3]["machine"] = "Machine: N, 16 cores (1 used)"
+    way = regret.ways(regret.runs(many()))["always scratch"]
+    (score,) = regret.scores(regret.runs([*one, *other]), way)
+    assert score.cost == pytest.approx(0.25)
+    (bare,) = regret.scores(regret.runs(other), way)
+    assert bare.cost is None
 
 
 def test_regret_of_a_fixed_choice(regret: ModuleType) -> None:

@@ -103,6 +103,7 @@ def decision(**changes: Any) -> Decision:
         predicted={},
         coefficients="0" * 64,
         provisional=True,
+        reads=(6,),
     )
     return replace(plain, **changes)
 
@@ -617,9 +618,16 @@ def test_what_the_user_settled_is_not_searched(bench: Bench) -> None:
 
 def test_a_named_tap_is_that_of_the_probe_too(bench: Bench) -> None:
     choice = decision(strategy="feature-extraction", boundary=2, taps=(2,), fixed=("taps",))
-    record = bench.go(trials=5, decision=choice)
+    record = bench.go(trials=5, decision=replace(choice, reads=(2,)))
     assert {trial.recipe.taps for trial in bench.ledger.trials()} == {(2,)}
     assert record.probe.recipe.taps == (2,)
+
+
+def test_the_probe_reads_what_was_decided_whatever_the_strategy(bench: Bench) -> None:
+    every = tuple(range(1, 7))
+    record = bench.go(trials=2, decision=decision(reads=every))
+    assert record.probe.recipe.taps == every
+    assert bench.ledger.trials()[1].recipe.taps == (6,)
 
 
 def score_of(trial: Trial) -> float:

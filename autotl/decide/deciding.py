@@ -21,6 +21,9 @@ KEPT_SECONDS = 15.0
 """Seconds that these take beside."""
 LARGEST_RESERVE = 1 / 3
 
+SETTLING = 200
+"""Validation rows under which scores cannot settle a small margin: the runner-up is not raced."""
+
 SHORTEST = reasons.SHORTEST
 ALWAYS = reasons.ALWAYS
 
@@ -87,6 +90,7 @@ def decide(
         coefficients=digest,
         provisional=known.provisional or not outcome.same_code,
         fixed=tuple(name for name, value in given.items() if value is not None),
+        reads=cut(ALWAYS, named)[1],
     )
 
 
@@ -105,13 +109,14 @@ def _outcome(
     rival = _first(others) if others else None
     wanted = 0.0 if strategy or rival is None else _race(found, chosen, rival, known)
     room = None if left is None else left - kept
-    raced = rival if rival != ALWAYS else None
+    raced = rival if rival != ALWAYS and measurements.size.validation >= SETTLING else None
     return reasons.Outcome(
         chosen=chosen,
         engine=engine,
         forced=strategy is not None,
         rival=rival,
         close=wanted > 0,
+        settles=measurements.size.validation >= SETTLING,
         race=_granted(wanted, found[chosen], found[raced], room) if raced else 0.0,
         left=left,
         reserve=kept,
@@ -195,11 +200,12 @@ def _granted(wanted: float, chosen: Forecast, rival: Forecast, room: float | Non
 
 
 def cut(chosen: Strategy, measurements: Measurements) -> tuple[int, tuple[int, ...]]:
-    """Boundary and taps: the head alone reads the stage with the best probe, while whatever is
+    """Boundary and taps: the head alone reads what was measured to serve it, while whatever is
     trained by gradient ends with the last stage.
     """
     if chosen == "feature-extraction":
-        return measurements.tap, (measurements.tap,)
+        taps = measurements.reads or (measurements.tap,)
+        return max(taps), taps
     last = (len(measurements.stages),)
     return (measurements.boundary if chosen == "partial-freeze" else 0), last
 
@@ -213,7 +219,8 @@ def with_stages(measurements: Measurements, frozen: str | None, tap: str | None)
         measurements = replace(measurements, boundary=_stage(frozen, measurements, most))
     if tap is not None:
         most = len(measurements.stages)
-        measurements = replace(measurements, tap=_stage(tap, measurements, most))
+        own = _stage(tap, measurements, most)
+        measurements = replace(measurements, tap=own, reads=(own,))
     return measurements
 
 

@@ -33,8 +33,9 @@ ALWAYS: Strategy = "feature-extraction"
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What was decided, as far as the reasons tell of it. `close` says that the margin lies within
-    the interval, `race` is the runner-up's share; `left` is seconds of the budget, and `reserve`
-    those of them that are kept back.
+    the interval, `settles` that the validation rows are enough to race for it, `race` is the
+    runner-up's share; `left` is seconds of the budget, and `reserve` those of them that are kept
+    back.
     """
 
     chosen: Strategy
@@ -42,6 +43,7 @@ class Outcome:
     forced: bool
     rival: Strategy | None
     close: bool
+    settles: bool
     race: float
     left: float | None
     reserve: float
@@ -88,13 +90,18 @@ def settled(
     if tap is not None:
         yield (
             f"The head reads {stages[measured.tap - 1]}, as asked for; the engine would read "
-            f"{stages[own.tap - 1]}."
+            f"{_read(own)}."
         )
     if learning_rate is not None:
         yield (
             f"The learning rate is {learning_rate:g}, as asked for; the engine would take the "
             "recipe's own."
         )
+
+
+def _read(measured: Measurements) -> str:
+    reads = measured.reads or (measured.tap,)
+    return "all stages" if len(reads) > 1 else measured.stages[reads[0] - 1]
 
 
 def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
@@ -117,6 +124,8 @@ def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
 def _settled(outcome: Outcome) -> str:
     if outcome.rival == ALWAYS:
         return f"; {ALWAYS} is trained in any case, as the probe, and validation settles it"
+    if not outcome.settles:
+        return ", which so few validation rows cannot settle"
     if outcome.race <= 0:
         return ", but the budget does not hold both trainings"
     if outcome.left is None:
@@ -216,6 +225,12 @@ def _probes(measured: Measurements) -> Iterator[str]:
         yield (
             f"A linear probe on pretrained {own.stage} reaches {_percent(own.linear)}; random "
             "weights were not probed, since the strategy was given."
+        )
+    if measured.together is not None:
+        worse = f", clearly worse than {own.stage} alone" if len(measured.reads) == 1 else ""
+        yield (
+            "A linear probe on all stages side by side reaches "
+            f"{_percent(measured.together)}{worse}."
         )
     if len(measured.curve) > 1:
         first, last = measured.curve[0], measured.curve[-1]

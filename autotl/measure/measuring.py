@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from autotl.errors import DeadlineError, ResourceError
 from autotl.measure import depth, probes, quality, size
+from autotl.measure.together import together
 from autotl.records import (
     LoadRecord,
     LocatedBackbone,
@@ -114,6 +115,7 @@ def measure(
     above = tuple(answer["parameters_above"])
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait for each other's core
         found, linears, tap, boundary = probe(sample, stages, above, progress=progress)
+        whole, reads = _together(sample, tap, linears[tap - 1])
         tapped = (sample.pretrained or sample.random)[tap - 1]
         rows = slice(None) if sample.pretrained else sample.random_rows
         kept = (sample.labels[rows], sample.classes, sample.fold[rows])
@@ -137,7 +139,18 @@ def measure(
         seconds=time.monotonic() - begun,
         weights=located.weights_sha256,
         no_partial_freeze=located.backbone.no_partial_freeze,
+        together=whole,
+        reads=reads,
     )
+
+
+def _together(
+    sample: Sample, tap: int, tapped: probes.Linear
+) -> tuple[float | None, tuple[int, ...]]:
+    if not sample.pretrained:
+        return None, (tap,)
+    own = (sample.pretrained, sample.labels, sample.classes, sample.fold)
+    return together(*own, tap=tap, tapped=tapped)
 
 
 def _speed(answer: dict[str, Any], pixels: StoredPixels) -> Speed:

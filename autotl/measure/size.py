@@ -29,6 +29,7 @@ def count(load: LoadRecord, split: SplitRecord, labels: Labels) -> Size:
         duplicates=split.dropped,
         copies=split.copies,
         median_side=load.median_side,
+        validation=split.validation,
     )
 
 

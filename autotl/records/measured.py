@@ -15,7 +15,8 @@ class Size:
     within the training rows. Of `examined` training rows: `near_copies` nearly repeat another one,
     `doubts` have neighbours that all bear one other label (`doubtful`: ids of some, nearest
     first). `near_leaks` are validation rows that nearly repeat one of them. `effective` is what the
-    training examples are worth (`measure.quality`). None: not measured.
+    training examples are worth (`measure.quality`). None: not measured. `validation` is the number
+    of validation rows.
     """
 
     examples: int
@@ -26,6 +27,7 @@ class Size:
     imbalance: float
     duplicates: int
     median_side: int
+    validation: int = 0
     copies: int = 0
     examined: int = 0
     near_copies: int | None = None
@@ -92,9 +94,11 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """Everything that the decision reads. `tap` is the proposed tap (stage number, 1-based),
+    """Everything that the decision reads. `tap` is the stage of the best linear probe (1-based),
     `boundary` the proposed k for partial freeze (0 where there is none; `no_partial_freeze` says
     why where the backbone itself rules it out), `weights` the SHA-256 of the pretrained weights.
+    `together` is the accuracy of the linear probe of all stages side by side (None: not measured),
+    `reads` the stages that a head alone reads (none: the tap).
     """
 
     backbone: str
@@ -113,6 +117,8 @@ class Measurements:
     seconds: float
     weights: str | None = None
     no_partial_freeze: str = ""
+    together: float | None = None
+    reads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +177,8 @@ class Decision:
     predicted accuracy over the runner-up's. `race` is the share of the search budget that the
     runner-up gets (0 where the margin is beyond the interval). `engine` is what the engine would
     have chosen where the user named a strategy (`forced`); `fixed` names what else the user
-    settled: "boundary", "taps", "learning_rate".
+    settled: "boundary", "taps", "learning_rate". `reads` are the stages that the probe's head
+    reads, whatever the strategy.
     """
 
     backbone: str
@@ -193,3 +200,4 @@ class Decision:
     coefficients: str
     provisional: bool
     fixed: tuple[str, ...] = ()
+    reads: tuple[int, ...] = ()

@@ -120,6 +120,8 @@ def _measurements(measured: Measurements) -> dict[str, Any]:
         "probes": to_json(measured.probes),
         "curve": to_json(measured.curve),
         "tap": measured.stages[measured.tap - 1],
+        "together": measured.together,
+        "reads": [measured.stages[tap - 1] for tap in measured.reads],
         "boundary": measured.boundary,
         "orientation_matters": measured.orientation_matters,
         "speed": to_json(measured.speed),

@@ -152,6 +152,9 @@ def _probes(measured: Measurements) -> Table:
             f"{other.linear:.3f}" if other else "-",
             near.get(probe.stage, "-"),
         )
+    if measured.together is not None:
+        mark = " (head)" if len(measured.reads) > 1 else ""
+        table.add_row(f"all together{mark}", f"{measured.together:.3f}", "-", "-", "-")
     return table
 
 

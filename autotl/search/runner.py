@@ -106,8 +106,7 @@ def _searched(setting: Setting) -> SearchRecord:
 
 def _fixed(setting: Setting) -> tuple[planning.Step, ...]:
     decision, measurements = setting.decision, setting.measurements
-    taps = decision.taps if "taps" in decision.fixed else None
-    probe = default("feature-extraction", measurements, taps=taps)
+    probe = default("feature-extraction", measurements, taps=decision.reads or None)
     if not measurements.pretrained:
         probe = replace(probe, pretrained=False)
     runner_up = None
