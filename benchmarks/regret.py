@@ -27,6 +27,8 @@ from autotl.records import STRATEGIES, Strategy
 LEAST = 200
 """Examples from which on the bars hold."""
 BARS = {"mean": 0.5, "90 %": 2.0, "worst": 3.0, "cost": 0.3}
+SETS = 3
+"""Data sets, the least that a regret can be told from."""
 RESAMPLES = 2000
 HALVINGS = 20
 SHIFTED = "brain-mri"
@@ -187,7 +189,7 @@ def interval(scored: Sequence[Score], *, seed: int = 0) -> tuple[float, float]:
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown: the ways to choose, then the cells."""
     found = runs(rows)
-    if len({run.data for run in found}) < 3:
+    if len({run.data for run in found}) < SETS:
         return "Finished cells of three data sets are the least that a regret can be told from."
     return "\n\n".join([_ways_table(found), _cells_table(found), _noise_line(found)])
 

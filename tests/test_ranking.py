@@ -33,6 +33,8 @@ def test_the_largest_stays_unless_another_beats_it_clearly() -> None:
     name, reason = ranking.choose([large, small], rights, 100, None)
     assert name == "large"
     assert "no other one's linear probe is better" in reason
+    little = {"large": right(0.80), "small": right(0.815)}  # by 1.7 standard errors
+    assert ranking.choose([large, ranked("small", 1, 0.815)], little, 100, None)[0] == "large"
     better = {"large": right(0.80), "small": right(0.90)}
     name, reason = ranking.choose([large, ranked("small", 1, 0.9)], better, 100, None)
     assert name == "small"

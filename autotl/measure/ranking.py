@@ -30,6 +30,9 @@ COMPARING = 0.1
 """Of the time left, what comparing may take; backbones for which it would take longer are not."""
 LEAST = 15.0
 """Seconds of that below which nothing is compared."""
+CLEARLY = 2.0
+"""Standard errors by which another one's probe must beat that of the largest: under that, probes
+misled more often than they helped (`benchmarks/backbones.py`)."""
 PATIENCE = 2.0
 """One backbone may take so many times what comparing may."""
 
@@ -177,8 +180,8 @@ def choose(
 
     `rights` (n,) says which sample rows the probe of each got right. The rival of them all is the
     static best, the one with the most parameters (a ranking by size alone correlates at .91 with
-    the outcome of transfer, arXiv 2510.06448): another one must beat it by more than a standard
-    error of the paired difference. What would need more than `SHARE` of the time left for one pass
+    the outcome of transfer, arXiv 2510.06448): another one must beat it by more than `CLEARLY`
+    standard errors of the paired difference. What would need more than `SHARE` of the time left for one pass
     is no choice, unless all would.
     """
     ran = [one for one in found if one.linear is not None]
@@ -192,7 +195,7 @@ def choose(
     best = max(standing, key=lambda one: (one.linear or 0.0, one.parameters))
     apart = rights[best.name].astype(float) - rights[static.name]
     error = float(apart.std() / np.sqrt(len(apart)))
-    chosen = best if float(apart.mean()) > error else static
+    chosen = best if float(apart.mean()) > CLEARLY * error else static
     if not affordable:
         return chosen.name, _quickest(found, chosen)
     return chosen.name, _reason(found, standing, chosen, chosen is static, len(apart))
@@ -222,7 +225,7 @@ def _reason(
         sentence = (
             f"{chosen.name}, the largest of {several}, is taken: no other one's linear probe "
         )
-        sentence += "is better by more than a standard error"
+        sentence += "is better by more than two standard errors"
     else:
         sentence = f"{chosen.name} is taken of {several}: its linear probe is the best"
     sentence += f" (on {sample:,} examples {_figures(ordered)})"
