@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from proxies import scores
 
 from autotl.decide.deciding import cut
-from autotl.decide.prediction import possible
 from autotl.records import (
     LocatedBackbone,
     Measurements,
@@ -48,16 +47,6 @@ class Bench:
         self.worker.close()
         self._holding.__exit__(None, None, None)
         self._folder.cleanup()
-
-    def cell(
-        self, path: Path, cell: dict[str, Any], most: float | None, test_rows: int = TEST
-    ) -> dict[str, Any]:
-        """Measurements, and what each strategy's default recipe gives on the test rows."""
-        asked, truth = self._asked(path, cell, most, test_rows)
-        measured = self._measured(path, asked)
-        recipes = {name: to_json(recipe_of(name, measured)) for name in possible(measured)}
-        trained = {name: self._trained(asked, recipe, truth) for name, recipe in recipes.items()}
-        return {"measurements": to_json(measured), "strategies": trained}
 
     def measured(self, path: Path, cell: dict[str, Any]) -> tuple[dict[str, Any], Measurements]:
         """What a trial is asked with, its recipe aside, and the measurements."""
@@ -136,14 +125,6 @@ class Bench:
         random = [np.load(path) for path in answer["random"][-1:]]
         some = np.searchsorted(passed, spec["random_rows"])
         return scores(outputs, random, some, labels[passed])
-
-    def again(
-        self, path: Path, row: dict[str, Any], strategies: list[str], most: float | None
-    ) -> dict[str, Any]:
-        """What some strategies of an earlier row give with another cap, by the same recipes."""
-        asked, truth = self._asked(path, row, most, TEST)
-        found = row["strategies"]
-        return {name: self._trained(asked, found[name]["recipe"], truth) for name in strategies}
 
     def _asked(
         self, path: Path, cell: dict[str, Any], most: float | None, test_rows: int

@@ -3,12 +3,12 @@
     python benchmarks/confirm.py DATA
     python benchmarks/confirm.py --table
 
-Trains the cells of `coefficients.jsonl` with 200 examples again, by the same recipes, with the
-trainer of now, and compares test accuracies on the same test rows. Where their mean difference is
-within half a point and its 95 % interval within a point, the coefficients are said to hold for this
-trainer too (as far as 200 examples tell), and `coefficients.json` says by how much they may be off.
-Otherwise the rows are to be measured anew (`coefficients.py`). A finished cell is a line in
-`confirm.jsonl`.
+Trains cells of `strategies.jsonl` with 200 examples and the first seed again, by the same recipes,
+with the trainer of now, and compares test accuracies on the same test rows. Where their mean
+difference is within half a point and its 95 % interval within a point, the coefficients are said to
+hold for this trainer too (as far as 200 examples tell), and `coefficients.json` says by how much
+they may be off. Otherwise the rows are to be made anew (`strategies.py`). A finished cell is a line
+in `confirm.jsonl`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ import json
 import math
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coefficients import KEY, OUT, rows
+from cells import Bench
+from coefficients import OUT
+from coefficients import ROWS as MADE
 from kept import keep, read
 from machine import statement
 from numpy.typing import NDArray
@@ -32,11 +35,14 @@ from autotl.decide.coefficients import Coefficients, Confirmation, trainer_diges
 from autotl.records import STRATEGIES, from_json, to_json
 
 ROWS = Path(__file__).with_suffix(".jsonl")
-EXAMPLES = 200
+SETS = ("flowers", "sign-digits", "neu-steel", "trashnet")
+KEY = ("data", "backbone", "input_size", "limit", "seed")
+EXAMPLES, SEED, TEST = 200, 1, 2000
 MEAN, INTERVAL = 0.005, 0.01
 """Largest mean difference, and largest end of its interval."""
 SLOW = {"MobileNetV2": ("scratch",)}
-"""Strategies that a cap ended in the rows, so that seconds would be compared with seconds."""
+"""What takes longer than all else, and is left out."""
+PROBE = "feature-extraction"
 
 
 def main() -> None:
@@ -56,37 +62,52 @@ def main() -> None:
         OUT.write_text(json.dumps(to_json(_confirmed(found)), indent=1) + "\n", encoding="utf-8")
 
 
+def cells(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The cells to repeat, and what each strategy gave in them."""
+    wanted = [row for row in rows if (row["limit"], row["seed"]) == (EXAMPLES, SEED)]
+    for head in wanted:
+        if head["strategy"] is None and head["data"] in SETS:
+            cell = {key: head[key] for key in (*KEY, "code")}
+            slow = SLOW.get(head["backbone"], ())
+            yield (
+                cell,
+                {
+                    row["strategy"]: row
+                    for row in wanted
+                    if all(row[key] == cell[key] for key in cell)
+                    and (row["share"], row["variant"]) == (1.0, "")
+                    and row["strategy"] not in slow
+                    and "failure" not in row
+                },
+            )
+
+
 def run(data: Path) -> None:
     """Add the missing cells to the rows."""
-    from cells import Bench
-
     with Bench() as bench:
-        for row in rows():
-            cell = {key: row[key] for key in KEY} | {"code": trainer_digest()}
-            done = any({key: one[key] for key in cell} == cell for one in read(ROWS))
-            if done or row["limit"] != EXAMPLES:
+        for cell, then in cells(read(MADE)):
+            here = cell | {"code": trainer_digest()}
+            if any({key: one[key] for key in here} == here for one in read(ROWS)):
                 continue
             begun = time.monotonic()
-            left = SLOW.get(row["backbone"], ())
-            names = [x for x in STRATEGIES if x in row["strategies"] and x not in left]
-            again = bench.again(data / row["data"], row, names, None)
-            found = {name: {"then": row["strategies"][name], "now": again[name]} for name in names}
-            line = cell | {"rows": row["code"], "machine": statement(), "strategies": found}
+            asked, truth = bench.prepared(data / cell["data"], cell, TEST)
+            found = {}
+            if PROBE in then:  # whose head the others start from
+                now, asked = bench.probed(asked, then[PROBE]["recipe"], truth)
+                found[PROBE] = {"then": then[PROBE], "now": now}
+            for name in then.keys() - {PROBE}:
+                now = bench.trained(asked, then[name]["recipe"], truth, None)
+                found[name] = {"then": then[name], "now": now}
+            line = here | {"rows": cell["code"], "machine": statement(), "strategies": found}
             keep(ROWS, line)
-            print(f"{row['data']}, {row['backbone']}: {time.monotonic() - begun:.0f} s", flush=True)
+            print(f"{cell['data']}, {cell['backbone']}: {time.monotonic() - begun:.0f} s")
 
 
 def difference(pair: dict[str, Any]) -> tuple[float, float]:
-    """Test accuracy now less that of then, and its standard error: paired by test rows where both
-    say which were right.
-    """
-    both = [pair["now"], pair["then"]]
-    if all("right" in one for one in both):
-        now, then = map(_right, both)
-        apart = now - then
-        return float(apart.mean()), float(apart.std() / math.sqrt(len(apart)))
-    variance = sum(one["accuracy"] * (1 - one["accuracy"]) / one["test"] for one in both)
-    return both[0]["accuracy"] - both[1]["accuracy"], math.sqrt(variance)
+    """Test accuracy now less that of then, and its standard error, paired by test rows."""
+    now, then = _right(pair["now"]), _right(pair["then"])
+    apart = now - then
+    return float(apart.mean()), float(apart.std() / math.sqrt(len(apart)))
 
 
 def _right(trained: dict[str, Any]) -> NDArray[np.int_]:
@@ -125,7 +146,7 @@ def _confirmed(found: list[dict[str, Any]]) -> Coefficients:
     mean, error, largest = outcome(found)
     ends = mean - 1.96 * error, mean + 1.96 * error
     if abs(mean) > MEAN or max(map(abs, ends)) > INTERVAL:
-        raise SystemExit("The coefficients do not hold for this trainer: measure the rows anew.")
+        raise SystemExit("The coefficients do not hold for this trainer: make the rows anew.")
     known = from_json(Coefficients, json.loads(OUT.read_text("utf-8")))
     confirmation = Confirmation(
         rows=found[0]["rows"],

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from choices import Run, Way, runs, ways
+from choices import SHIFTED, Run, Way, runs, ways
 from numpy.typing import NDArray
 
 from autotl.records import STRATEGIES, Strategy
@@ -31,8 +31,6 @@ SETS = 3
 """Data sets, the least that a regret can be told from."""
 RESAMPLES = 2000
 HALVINGS = 20
-SHIFTED = "brain-mri"
-"""Its test folder is of another distribution than its train folder."""
 
 Gains = Mapping[tuple[str, int, Strategy], float]
 
@@ -156,7 +154,7 @@ def _score(group: Sequence[Run], way: Way, tie: float | None, gains: Gains) -> S
         for here, there in list(itertools.permutations(group, 2)) or [(group[0], group[0])]
         if chosen[here.seed].strategy in there.whole
     ]
-    timed = [run for run in group if run.machines == 1]
+    timed = [run for run in group if len(run.processors) == 1]
     costs = [chosen[run.seed].seconds / run.seconds(run.whole) for run in timed]
     within = None if tie is None else [value <= math.sqrt(2) * tie for value in raw]
     return Score(

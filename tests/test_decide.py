@@ -110,8 +110,8 @@ def measured(
 
 @functools.cache
 def script() -> ModuleType:
-    path = Path(__file__).parent.parent / "benchmarks" / "coefficients.py"
-    spec = importlib.util.spec_from_file_location("coefficients_script", path)
+    path = Path(__file__).parent.parent / "benchmarks" / "fitting.py"
+    spec = importlib.util.spec_from_file_location("fitting_script", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -154,6 +154,7 @@ def row(rng: np.random.Generator, data: str, near: float) -> dict[str, Any]:
         "strategies": made,
         "code": coefficients.trainer_digest(),
         "machine": "made up",
+        "timed": True,
     }
 
 
@@ -206,47 +207,15 @@ def test_fit_takes_the_seconds_of_a_training_cut_short_for_the_epochs_that_it_ha
         trained |= {"stopped": "deadline", "epochs": 5}
     found, report = script().fit(rows)
     assert found.strategies["scratch"].passes == pytest.approx(whole)
-    assert "6 of 24 trainings were ended by --most" in report
+    assert "6 of 24 trainings were ended by a cap" in report
 
 
-def test_trainings_are_not_capped_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
-    scenarios = importlib.import_module("scenarios")
-    for module in (script(), scenarios):
-        assert module.parser().parse_args(["data"]).most is None
-        assert module.parser().parse_args(["data", "--most", "30"]).most == 30
-
-
-def test_rows_of_sets_that_are_left_out_are_not_fitted() -> None:
-    rng = np.random.default_rng(4)
-    rows = [row(rng, name, 0.5) for name in ("flowers", "brain-mri", "mnist")]
-    assert [one["data"] for one in script().usable(rows)] == ["flowers", "mnist"]
-    assert "brain-mri" in (script().__doc__ or "")
-
-
-def test_a_training_with_less_than_half_of_its_epochs_is_not_fitted_nor_left_so() -> None:
+def test_a_training_with_less_than_half_of_its_epochs_is_not_fitted() -> None:
     one = row(np.random.default_rng(6), "a", 0.5)["strategies"]["scratch"]
     ended = one | {"stopped": "deadline", "seconds": 60.0}
     assert script().whole(one)
     assert script().whole(ended | {"epochs": 5})
     assert not script().whole(ended | {"epochs": 4})
-    assert not script().short(one, None)
-    assert [script().short(ended, most) for most in (None, 60.0, 61.0, 200.0)] == [
-        True,
-        False,
-        False,
-        True,
-    ]
-
-
-def test_rows_are_done_for_one_trainer_and_one_cap_only() -> None:
-    cell = {"data": "flowers", "code": "a", "most": 60.0}
-    assert script().done(cell, [cell | {"machine": "any"}])
-    for key, value in (("code", "b"), ("most", None), ("data", "mnist")):
-        assert not script().done(cell, [cell | {key: value}])
-    rows = [{"data": "flowers", "code": code} for code in "ab"]
-    with pytest.raises(SystemExit, match="several trainers"):
-        script().usable(rows)
 
 
 def test_fit_without_one_of_the_features() -> None:
@@ -719,7 +688,8 @@ def test_the_shipped_coefficients_are_of_this_trainer() -> None:
 
 
 def test_the_committed_rows_are_of_the_shipped_coefficients_trainer() -> None:
-    rows = [json.loads(line) for line in script().ROWS.read_text("utf-8").splitlines()]
+    file = Path(__file__).parent.parent / "benchmarks" / "strategies.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     known = coefficients.shipped()[0]
     made = known.confirmation.rows if known.confirmation else known.code
     assert {row["code"] for row in rows} == {made}

@@ -90,6 +90,13 @@ def test_a_head_reads_all_stages_where_measurement_said_so(regret: ModuleType) -
     assert whole.measured.size.validation == 250
 
 
+def test_a_set_whose_test_folder_is_shifted_is_not_fitted(
+    regret: ModuleType, choices: ModuleType
+) -> None:
+    found = regret.runs([*rows("x"), *rows("brain-mri")])
+    assert [row["data"] for row in choices.fitted_rows(found)] == ["x"]
+
+
 def test_seconds_of_two_kinds_of_machines_are_no_cost(regret: ModuleType) -> None:
     one, other = rows("x"), rows("x", seed=2)
     other[3]["machine"] = "Machine: N, 16 cores (1 used)"

@@ -181,8 +181,8 @@ def choose(
     `rights` (n,) says which sample rows the probe of each got right. The rival of them all is the
     static best, the one with the most parameters (a ranking by size alone correlates at .91 with
     the outcome of transfer, arXiv 2510.06448): another one must beat it by more than `CLEARLY`
-    standard errors of the paired difference. What would need more than `SHARE` of the time left for one pass
-    is no choice, unless all would.
+    standard errors of the paired difference. What would need more than `SHARE` of the time left for
+    one pass is no choice, unless all would.
     """
     ran = [one for one in found if one.linear is not None]
     if not ran:
