@@ -174,8 +174,9 @@ def ways(found: Sequence[Run]) -> dict[str, Way]:
     return {
         "autotl": _left_out(found, _ours, coefficients),
         "autotl without similarity": lambda run: unlike(_unlike(run)),
+        "autotl, highest prediction": _left_out(found, _ours_predicted, coefficients),
         "autotl, highest validation": _left_out(found, _ours_highest, coefficients),
-        "autotl, choice unless beaten": _left_out(found, _ours_unless, coefficients),
+        "autotl, probe unless beaten": _left_out(found, _ours_unless, coefficients),
         "choice and best generalist": _left_out(found, _with_generalist, _known),
         **always,
         **beside,
@@ -251,31 +252,26 @@ def _ours(known: Coefficients, run: Run) -> Choice:
 
 def _ours_highest(known: Coefficients, run: Run) -> Choice:
     """The same trainings, of which the one with the highest validation accuracy is kept."""
-    tried = _tried(run, _named(known, run))
+    names = _named(known, run)
+    tried = _tried(run, names)
     best = max(tried, key=lambda name: (run.whole[name]["validation"], -tried.index(name)))
-    return replace(_best_of(run, tried), strategy=best)
+    return replace(_best_of(run, names), strategy=best)
 
 
 def _ours_unless(known: Coefficients, run: Run) -> Choice:
-    """The same trainings, of which the choice is kept unless another one, the probe or the
-    runner-up, beats it on the validation rows by more than a standard error.
+    """The same trainings, of which the probe is kept unless another one beats it on the validation
+    rows by more than a standard error.
     """
-    first, *raced = _named(known, run)
-    tried = _tried(run, [first, *raced])
-    own = _right(run, first)
-    beaten = {}
-    for name in tried:
-        apart = _right(run, name) - own
-        if apart.mean() > apart.std() / math.sqrt(len(apart)):
-            beaten[name] = float(apart.mean())
-    best = max(beaten, key=lambda name: beaten[name]) if beaten else first
-    return replace(_best_of(run, tried), strategy=best)
+    names = _named(known, run)
+    kept = selected(run, _tried(run, names), PROBE)
+    return replace(_best_of(run, names), strategy=kept)
 
 
-def _right(run: Run, name: Strategy) -> NDArray[np.float64]:
-    """Which validation rows it got right, 1 or 0."""
-    told = np.frombuffer(bytes.fromhex(run.whole[name]["validation_told"]), np.uint8)
-    return (told == run.labels).astype(float)
+def _ours_predicted(known: Coefficients, run: Run) -> Choice:
+    """What would be trained if the highest prediction were the choice."""
+    decision = _decision(known, run)
+    first = max(decision.predicted, key=lambda name: decision.predicted[name].accuracy)
+    return _best_of(run, [_possible(run, first)])
 
 
 def _named(known: Coefficients, run: Run) -> list[Strategy]:
@@ -323,12 +319,13 @@ def _tried(run: Run, names: Sequence[Strategy]) -> list[Strategy]:
 
 
 def _best_of(run: Run, names: Sequence[Strategy]) -> Choice:
-    """What a search keeps of these and the probe; it took measuring too."""
+    """What a search keeps of these, the first its choice, and the probe; it took measuring too."""
     tried = _tried(run, names)
-    return Choice(strategy=selected(run, tried), seconds=run.measured.seconds + run.seconds(tried))
+    kept = selected(run, tried, names[0])
+    return Choice(strategy=kept, seconds=run.measured.seconds + run.seconds(tried))
 
 
-def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
+def selected(run: Run, tried: Sequence[Strategy], chosen: Strategy) -> Strategy:
     """The one that the search's own rule keeps; the first is the probe."""
     classes = run.measured.size.classes
     trials, told = [], {}
@@ -348,7 +345,7 @@ def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
         )
         trial = Trial(
             number=number,
-            origin="default",
+            origin="default" if name == chosen != PROBE else "runner-up",
             recipe=from_json(Recipe, row["recipe"]),
             hyperparameters={},
             status="finished",

@@ -102,6 +102,7 @@ def fit(found: list[dict[str, Any]]) -> tuple[Coefficients, str]:
         strategies=lines,
         pairs=pairs,
         thresholds=_thresholds(found, measured),
+        generalist=_generalist(table),
     )
     ended = [one["stopped"] == "deadline" for row in found for one in row["strategies"].values()]
     references = np.array([reference(one) for one in measured])
@@ -278,6 +279,15 @@ def _epochs(trained: dict[str, Any]) -> int:
 
 def _planned(trained: dict[str, Any]) -> int:
     return int(trained["recipe"]["numbers"]["epochs"])
+
+
+def _generalist(table: Table) -> Strategy:
+    """The strategy of the highest mean gain, each data set counting once."""
+    means = [
+        np.mean([np.nanmean(gained[table.data == name]) for name in np.unique(table.data)])
+        for gained in table.gained
+    ]
+    return STRATEGIES[int(np.nanargmax(means))]
 
 
 def _thresholds(found: list[dict[str, Any]], measured: list[Measurements]) -> Thresholds:

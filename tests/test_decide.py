@@ -546,6 +546,36 @@ def test_what_becomes_of_a_close_runner_up_is_said() -> None:
     assert any("does not hold both trainings" in reason for reason in tight.reasons)
 
 
+def levels(apart: float, generalist: str) -> coefficients.Coefficients:
+    """Coefficients by which scratch is predicted so many standard errors above partial freeze, and
+    the others far below.
+    """
+    known = fitted()
+    error = known.pairs["partial-freeze scratch"]
+    level = {"scratch": apart * error, "partial-freeze": 0.0}
+    lines = {
+        name: replace(line, intercept=level.get(name, -9.0), weights=(0.0,) * len(line.weights))
+        for name, line in known.strategies.items()
+    }
+    return replace(known, strategies=lines, generalist=generalist)
+
+
+def test_the_best_generalist_is_kept_unless_a_prediction_is_clearly_better() -> None:
+    def chosen(known: coefficients.Coefficients) -> Decision:
+        return decide(measured(), FREE, epochs=EPOCHS, coefficients=known)
+
+    kept = chosen(levels(0.9, "partial-freeze"))
+    assert (kept.strategy, kept.runner_up) == ("partial-freeze", "scratch")
+    assert kept.margin < 0
+    assert kept.race > 0
+    assert any("partial-freeze does best on most data sets" in text for text in kept.reasons)
+    clear = chosen(levels(1.1, "partial-freeze"))
+    assert (clear.strategy, clear.margin > 0) == ("scratch", True)
+    assert not any("does best" in text for text in clear.reasons)
+    assert chosen(levels(0.9, "full-fine-tune")).strategy == "scratch"
+    assert chosen(levels(-0.9, "scratch")).strategy == "scratch"
+
+
 def test_few_validation_rows_settle_no_race() -> None:
     one = measured(per_class=150)
     few = choose(replace(one, size=replace(one.size, validation=199)))
@@ -651,7 +681,10 @@ def test_without_a_budget_seconds_do_not_count(one: Measurements, factor: float)
 def test_race_and_margin_stay_within_bounds(one: Measurements) -> None:
     decision = choose(one)
     assert 0 <= decision.race <= 0.4
-    assert 0 <= decision.margin <= 1
+    assert decision.margin <= 1
+    if decision.margin < 0:
+        assert decision.strategy == fitted().generalist
+        assert any("does best on most data sets" in reason for reason in decision.reasons)
     assert all(reason.endswith(".") for reason in decision.reasons)
 
 

@@ -623,11 +623,23 @@ def test_a_named_tap_is_that_of_the_probe_too(bench: Bench) -> None:
     assert record.probe.recipe.taps == (2,)
 
 
-def test_the_probe_reads_what_was_decided_whatever_the_strategy(bench: Bench) -> None:
+def test_a_head_on_all_stages_is_tried_beside_the_probe(bench: Bench) -> None:
     every = tuple(range(1, 7))
-    record = bench.go(trials=2, decision=decision(reads=every))
-    assert record.probe.recipe.taps == every
-    assert bench.ledger.trials()[1].recipe.taps == (6,)
+    bench.go(trials=4, decision=decision(reads=every, race=0.3))
+    trials = bench.ledger.trials()
+    assert [trial.origin for trial in trials] == ["probe", "default", "runner-up", "head"]
+    assert [trial.recipe.taps for trial in trials] == [(6,), (6,), (6,), every]
+    assert trials[3].recipe.strategy == "feature-extraction"
+
+
+def test_a_head_on_all_stages_that_is_the_choice_is_trained_once(bench: Bench) -> None:
+    every = tuple(range(1, 7))
+    chosen = decision(strategy="feature-extraction", boundary=6, taps=every, reads=every)
+    bench.go(trials=3, decision=chosen)
+    trials = bench.ledger.trials()
+    assert [trial.origin for trial in trials[:2]] == ["probe", "default"]
+    assert [trial.recipe.taps for trial in trials[:2]] == [(6,), every]
+    assert "head" not in [trial.origin for trial in trials]
 
 
 def score_of(trial: Trial) -> float:
@@ -1135,13 +1147,36 @@ def test_only_the_best_weights_and_the_probes_stay(bench: Bench) -> None:
     assert len(list((bench.folder / "run/trials").glob("*/validation.npy"))) == 9
 
 
-def test_few_validation_rows_keep_the_probe(tmp_path: Path, oracle: Worker) -> None:
+def test_few_validation_rows_keep_the_decisions_choice(tmp_path: Path, oracle: Worker) -> None:
     bench = Bench(tmp_path, oracle, validation=60)
-    bench.worker.right = lambda recipe: 50 if recipe.strategy == "feature-extraction" else 51
+    bench.worker.right = lambda recipe: 51 if recipe.strategy == "feature-extraction" else 50
     record = bench.go(trials=3)
-    assert record.best.number == 0
-    assert any("one standard error" in note for note in record.notes)
+    assert record.best.number == 1
+    assert any("The decision's choice was kept" in note for note in record.notes)
     assert any("best of 3 trials" in note for note in record.notes)
+
+
+def test_few_validation_rows_take_a_probe_that_is_clearly_better(
+    tmp_path: Path, oracle: Worker
+) -> None:
+    bench = Bench(tmp_path, oracle, validation=60)
+    bench.worker.right = lambda recipe: 58 if recipe.strategy == "feature-extraction" else 40
+    assert bench.go(trials=2).best.number == 0
+
+
+def test_few_rows_hold_to_the_choice_that_no_deadline_ended() -> None:
+    labels = np.arange(100) % 3
+    wrong = {0: range(12), 1: range(10), 2: range(8)}
+    read = lambda t: answers(labels, list(wrong[t.number]))  # noqa: E731
+    probe, chosen = finished(0, 0.88), replace(finished(1, 0.90), origin="default")
+    other = finished(2, 0.92)
+    given_ = ("accuracy", labels, read)
+    assert selection.eligible([probe, chosen], *given_) == [chosen]
+    assert selection.eligible([probe, chosen, other], *given_) == [other]
+    cut = replace(chosen, result=replace(chosen.result, stopped="deadline"))
+    assert selection.incumbent([probe, cut, other], probe) is probe
+    failed = replace(chosen, result=None)
+    assert selection.incumbent([probe, failed], probe) is probe
 
 
 def test_a_search_reads_out_of_fold_predictions(tmp_path: Path, oracle: Worker) -> None:

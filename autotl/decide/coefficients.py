@@ -15,9 +15,9 @@ from importlib.resources.abc import Traversable
 import msgspec
 
 from autotl.errors import InternalError
-from autotl.records import from_json
+from autotl.records import Strategy, from_json
 
-SCHEMA = "autotl-coefficients/2"
+SCHEMA = "autotl-coefficients/3"
 FILE = "coefficients.json"
 TRAINER = ("train", "model", "records/trials.py", "measure/depth.py")
 """The rooms and modules whose code the coefficients hold for."""
@@ -85,7 +85,8 @@ class Coefficients:
     difference between two strategies; `code` the digest of the trainer that they hold for, which
     made the rows or where there is a `confirmation` was compared with that; `backbones` maps names
     to the SHA-256 of their weights. `doubling` is the log odds of accuracy that a strategy gains
-    from twice the input size, where the images have it (`benchmarks/sizes.py`).
+    from twice the input size, where the images have it (`benchmarks/sizes.py`). `generalist` is the
+    strategy that did best in the mean over data sets.
     """
 
     schema: str
@@ -99,6 +100,7 @@ class Coefficients:
     strategies: dict[str, Line]
     pairs: dict[str, float]
     thresholds: Thresholds
+    generalist: Strategy
     confirmation: Confirmation | None = None
     doubling: dict[str, float] = field(default_factory=dict)
 

@@ -103,7 +103,7 @@ def _outcome(
 ) -> reasons.Outcome:
     kept = 0.0 if left is None else reserve(measurements.speed, left)
     affordable = _affordable(found, left, kept)
-    engine = _first(affordable)
+    engine = _engine(affordable, known)
     chosen = _named(strategy, measurements) or engine
     others = {name: one for name, one in affordable.items() if name != chosen}
     rival = _first(others) if others else None
@@ -116,6 +116,7 @@ def _outcome(
         forced=strategy is not None,
         rival=rival,
         close=wanted > 0,
+        kept=engine != _first(affordable),
         settles=measurements.size.validation >= SETTLING,
         race=_granted(wanted, found[chosen], found[raced], room) if raced else 0.0,
         left=left,
@@ -148,6 +149,18 @@ def _affordable(found: Forecasts, left: float | None, kept: float) -> Forecasts:
     room = (left - kept) / SHORTEST
     fitting = {name: one for name, one in found.items() if one.shown.minutes * 60 <= room}
     return fitting or {quickest: found[quickest]}
+
+
+def _engine(found: Forecasts, known: Coefficients) -> Strategy:
+    """The best generalist, unless another strategy's prediction is better by more than the standard
+    error of their difference (so that what few data sets have taught does not lose to what holds on
+    most of them; Renggli 2020, arXiv 2010.06402); the highest prediction where it cannot be chosen.
+    """
+    best = _first(found)
+    if known.generalist not in found or best == known.generalist:
+        return best
+    apart = found[best].log_odds - found[known.generalist].log_odds
+    return best if apart > pair_deviation(best, known.generalist, known) else known.generalist
 
 
 def _first(found: Forecasts) -> Strategy:

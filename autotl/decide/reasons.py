@@ -33,7 +33,8 @@ ALWAYS: Strategy = "feature-extraction"
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What was decided, as far as the reasons tell of it. `close` says that the margin lies within
-    the interval, `settles` that the validation rows are enough to race for it, `race` is the
+    the interval, `kept` that the best generalist is the engine's choice though another prediction
+    is higher, `settles` that the validation rows are enough to race for it, `race` is the
     runner-up's share; `left` is seconds of the budget, and `reserve` those of them that are kept
     back.
     """
@@ -43,6 +44,7 @@ class Outcome:
     forced: bool
     rival: Strategy | None
     close: bool
+    kept: bool
     settles: bool
     race: float
     left: float | None
@@ -116,8 +118,13 @@ def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
         return
     second = found[outcome.rival].shown
     yield sentence + f", {outcome.rival} {_percent(second.accuracy)}."
+    if outcome.kept:
+        yield (
+            f"{outcome.engine} does best on most data sets, and no prediction is better by more "
+            "than its standard error."
+        )
     if outcome.close:
-        margin = 100 * (first.accuracy - second.accuracy)
+        margin = 100 * abs(first.accuracy - second.accuracy)
         yield f"The margin of {margin:.1f} points lies within the interval{_settled(outcome)}."
 
 

@@ -177,8 +177,8 @@ class Decision:
     predicted accuracy over the runner-up's. `race` is the share of the search budget that the
     runner-up gets (0 where the margin is beyond the interval). `engine` is what the engine would
     have chosen where the user named a strategy (`forced`); `fixed` names what else the user
-    settled: "boundary", "taps", "learning_rate". `reads` are the stages that the probe's head
-    reads, whatever the strategy.
+    settled: "boundary", "taps", "learning_rate". `reads` are the stages that a head alone reads,
+    whatever the strategy.
     """
 
     backbone: str

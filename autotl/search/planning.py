@@ -80,11 +80,16 @@ def seed_of(seed: int, *path: int) -> int:
 
 
 def fixed_trials(
-    race: float, probe: Recipe, default: Recipe, runner_up: Recipe | None
+    race: float,
+    probe: Recipe,
+    default: Recipe,
+    runner_up: Recipe | None,
+    head: Recipe | None = None,
 ) -> tuple[Step, ...]:
-    """Trial 0 the probe, 1 the chosen strategy's default, 2 the runner-up's where there is a race.
+    """Trial 0 the probe, 1 the chosen strategy's default, 2 the runner-up's where there is a race,
+    then a head alone on all stages where there is one.
 
-    `race` is the runner-up's share of the budget. What equals the probe is not run twice, and
+    `race` is the runner-up's share of the budget. What equals another one is not run twice, and
     takes no share.
     """
     if runner_up == probe:
@@ -92,6 +97,8 @@ def fixed_trials(
     planned = [("default", default, 1.0 - race if runner_up else 1.0)]
     if runner_up:
         planned.append(("runner-up", runner_up, race))
+    if head is not None and default.strategy != head.strategy:
+        planned.append(("head", head, 1.0))
     kept = [one for one in planned if one[1] != probe]
     return (
         Step(number=0, origin="probe", recipe=probe),

@@ -106,13 +106,16 @@ def _searched(setting: Setting) -> SearchRecord:
 
 def _fixed(setting: Setting) -> tuple[planning.Step, ...]:
     decision, measurements = setting.decision, setting.measurements
-    probe = default("feature-extraction", measurements, taps=decision.reads or None)
+    several = len(decision.reads) > 1
+    taps = None if several else decision.reads or None
+    probe = default("feature-extraction", measurements, taps=taps)
     if not measurements.pretrained:
         probe = replace(probe, pretrained=False)
+    head = default("feature-extraction", measurements, taps=decision.reads) if several else None
     runner_up = None
     if decision.race > 0 and decision.runner_up:
         runner_up = default(decision.runner_up, measurements)
-    return planning.fixed_trials(decision.race, probe, base_of(setting), runner_up)
+    return planning.fixed_trials(decision.race, probe, base_of(setting), runner_up, head)
 
 
 def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...]) -> str:
@@ -191,11 +194,16 @@ def _notes(setting: Setting, chosen: Trial, comparable: int) -> list[str]:
     if comparable < 2:
         return []
     notes = [f"The validation score is that of the best of {comparable} trials, hence optimistic."]
-    if chosen.number == 0:
-        few = len(setting.labels) < selection.FEW
-        how = "by more than one standard error"
-        how = (
-            how if few else "on the validation rows (within one row, the lower log loss is better)"
+    few = len(setting.labels) < selection.FEW
+    if few and chosen.origin in ("probe", "default"):
+        others = "The linear probe was" if chosen.number == 0 else "The decision's choice was"
+        notes.append(
+            f"{others} kept: on under {selection.FEW} validation rows no other trial beat it by "
+            "more than one standard error."
         )
-        notes.append(f"The linear probe was kept: no other trial beat it {how}.")
+    elif chosen.number == 0:
+        notes.append(
+            "The linear probe was kept: no other trial beat it on the validation rows (within one "
+            "row, the lower log loss is better)."
+        )
     return notes
