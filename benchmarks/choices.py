@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fitting import fit
 from numpy.typing import NDArray
-from variants import EVERY
+from variants import EVERY, FASTER, rates
 
 from autotl.decide import decide
 from autotl.decide.coefficients import Coefficients, Thresholds
@@ -49,7 +49,8 @@ NO_FILE = FileRef(path="", sha256="", size=0)
 class Run:
     """One seed of a cell: what was measured, the labels of its validation rows, the kinds of
     machines that it ran on, and what each strategy gave, whole and by about a tenth of the epochs.
-    Feature extraction is the head that a run trains: of all stages, or of the tap.
+    Feature extraction is the head that a run trains: of all stages, or of the tap; the learning
+    rate is the one that a run takes (the tenths are at the recipe's own).
     """
 
     data: str
@@ -110,23 +111,27 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
     """
     newest = [row for row in rows if row["code"] == rows[-1]["code"]]
     groups: dict[tuple[Any, ...], dict[tuple[Any, Any], Mapping[str, Any]]] = {}
-    every: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    varied: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
     for row in newest:
         key = (row["data"], row["backbone"], row["limit"], row["seed"], row.get("fingerprint"))
         if not row["variant"]:
             groups.setdefault(key, {})[row["strategy"], row["share"]] = row
-        elif row["variant"] == EVERY and "reads" in row:
-            every[key] = row
-    found = []
+        elif "failure" not in row and (row["variant"] != EVERY or "reads" in row):
+            varied.setdefault(key, {})[row["variant"]] = row
+    found, known = [], rates(newest)
     for place, group in groups.items():
         data, backbone, limit, seed, _ = place
         head = group.pop((None, None), None)
         if head is None or len(group) < head["planned"]:
             continue
         done = {key: dict(row) for key, row in group.items() if "failure" not in row}
-        measured = from_json(Measurements, head["measurements"])
-        if place in every:
-            measured, done[PROBE, 1.0] = _reading(measured, done[PROBE, 1.0], every[place])
+        measured, others = from_json(Measurements, head["measurements"]), varied.get(place, {})
+        if EVERY in others:
+            measured, done[PROBE, 1.0] = _reading(measured, done[PROBE, 1.0], others[EVERY])
+        quicker = [one.strategy for one in known if measured.size.train >= one.examples]
+        if any((name, 1.0) in done and FASTER not in others for name in quicker):
+            continue
+        done |= {(name, 1.0): dict(others[FASTER]) for name in quicker if (name, 1.0) in done}
         truth = np.frombuffer(bytes.fromhex(head["validation_truth"]), np.uint8)
         found.append(
             Run(

@@ -22,6 +22,7 @@ from pathlib import Path
 from choices import fitted_rows, runs
 from fitting import fit
 from kept import read
+from variants import rates
 
 from autotl.decide.coefficients import FILE, shipped
 from autotl.records import to_json
@@ -35,8 +36,10 @@ def main() -> None:
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("--whole", action="store_true", help="the table of rows is whole")
     chosen = made.parse_args()
-    fitted, report = fit(fitted_rows(runs(read(ROWS))))
+    rows = read(ROWS)
+    fitted, report = fit(fitted_rows(runs(rows)))
     kept = replace(fitted, doubling=shipped()[0].doubling, provisional=not chosen.whole)
+    kept = replace(kept, rates=rates(rows))
     OUT.write_text(json.dumps(to_json(kept), indent=1) + "\n", encoding="utf-8")
     print(report)
 

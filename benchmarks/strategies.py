@@ -207,10 +207,9 @@ def _trainings(
             fewer = max(1, round(TENTH * recipe.numbers.epochs))
             numbers = replace(recipe.numbers, epochs=fewer)
             yield name, TENTH, "", replace(recipe, numbers=numbers)
-    varied = cell["limit"] in variants.VARIED[cell["backbone"]]
-    for variant, recipe in variants.variants(recipes, len(measured.stages)).items():
-        if varied or variant == variants.EVERY:
-            yield recipe.strategy, 1.0, variant, recipe
+    made = variants.variants(recipes, len(measured.stages))
+    for variant in variants.planned(recipes, len(measured.stages), cell):
+        yield made[variant].strategy, 1.0, variant, made[variant]
 
 
 def _large_enough(bench: Bench, path: Path, cell: dict[str, Any]) -> bool:

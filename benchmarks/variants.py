@@ -19,13 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from autotl.decide.coefficients import Rate
 from autotl.records import Recipe, Strategy
 
 EVERY = "all stages"
 VARIED = {"embedded": (50, 200, 1000), "MobileNetV2": (50,)}
 """Training sizes at which the other variants are trained, by backbone."""
+FASTER = "rate x 3"
+RATED = {"embedded": (5000, 20000), "MobileNetV2": (200, 1000, 5000)}
+"""Sizes at which the higher learning rate alone is."""
 THIRD = 1 / 3
-RATES = {"rate / 3": 1 / 3, "rate x 3": 3.0}
+RATES = {"rate / 3": 1 / 3, FASTER: 3.0}
 RESAMPLES = 2000
 
 
@@ -42,6 +46,35 @@ def variants(recipes: Mapping[Strategy, Recipe], stages: int) -> dict[str, Recip
         rate = factor * full.numbers.learning_rate
         made[name] = replace(full, numbers=replace(full.numbers, learning_rate=rate))
     return made
+
+
+def planned(recipes: Mapping[Strategy, Recipe], stages: int, cell: Mapping[str, Any]) -> list[str]:
+    """Names of the variants that are trained in a cell."""
+    backbone, limit = cell["backbone"], cell["limit"]
+    made = variants(recipes, stages)
+    if limit in VARIED[backbone]:
+        return list(made)
+    return [one for one in (EVERY, FASTER) if one in made and (one == EVERY or _rated(cell))]
+
+
+def _rated(cell: Mapping[str, Any]) -> bool:
+    return cell["limit"] in RATED[cell["backbone"]]
+
+
+def rates(rows: Sequence[Mapping[str, Any]]) -> tuple[Rate, ...]:
+    """The higher learning rate from the smallest size on from which it is better at every size, by
+    a 95 % interval above 0; the line lies between that size and the one below (geometric mean).
+    """
+    newest = [row for row in rows if row["code"] == rows[-1]["code"]] if rows else []
+    full: Strategy = "full-fine-tune"
+    gains = {limit: g for (name, _, limit), g in _pairs(newest).items() if name == FASTER}
+    better = {limit: _interval(list(_by_set(g).values()))[0] > 0 for limit, g in gains.items()}
+    sizes = sorted(better)
+    first = next((i for i in range(len(sizes)) if all(better[s] for s in sizes[i:])), None)
+    if not first:  # nowhere, or already at the smallest, below which nothing is known
+        return ()
+    line = round(float(np.sqrt(sizes[first - 1] * sizes[first])))
+    return (Rate(strategy=full, examples=line, factor=RATES[FASTER]),)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

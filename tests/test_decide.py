@@ -75,7 +75,7 @@ def measured(
             imbalance=1.0,
             duplicates=0,
             median_side=64,
-            validation=400,
+            validation=600,
         ),
         similarity=Similarity(
             value=similarity,
@@ -578,8 +578,8 @@ def test_the_best_generalist_is_kept_unless_a_prediction_is_clearly_better() -> 
 
 def test_few_validation_rows_settle_no_race() -> None:
     one = measured(per_class=150)
-    few = choose(replace(one, size=replace(one.size, validation=199)))
-    enough = choose(replace(one, size=replace(one.size, validation=200)))
+    few = choose(replace(one, size=replace(one.size, validation=499)))
+    enough = choose(replace(one, size=replace(one.size, validation=500)))
     assert (few.race, few.runner_up) == (0, enough.runner_up)
     assert enough.race > 0
     assert any("so few validation rows cannot settle" in reason for reason in few.reasons)

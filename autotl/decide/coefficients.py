@@ -56,6 +56,17 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rate:
+    """From so many training `examples` on, a strategy did better by `factor` times the learning
+    rate of its default recipe.
+    """
+
+    strategy: Strategy
+    examples: int
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Thresholds:
     """From where on data is much (training examples a class), and near: by similarity, and by the
     gap of the probes where there is no similarity.
@@ -86,7 +97,8 @@ class Coefficients:
     made the rows or where there is a `confirmation` was compared with that; `backbones` maps names
     to the SHA-256 of their weights. `doubling` is the log odds of accuracy that a strategy gains
     from twice the input size, where the images have it (`benchmarks/sizes.py`). `generalist` is the
-    strategy that did best in the mean over data sets.
+    strategy that did best in the mean over data sets, `rates` what is known of learning rates
+    (`benchmarks/variants.py`).
     """
 
     schema: str
@@ -101,6 +113,7 @@ class Coefficients:
     pairs: dict[str, float]
     thresholds: Thresholds
     generalist: Strategy
+    rates: tuple[Rate, ...] = ()
     confirmation: Confirmation | None = None
     doubling: dict[str, float] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ KEPT_SECONDS = 15.0
 """Seconds that these take beside."""
 LARGEST_RESERVE = 1 / 3
 
-SETTLING = 200
+SETTLING = 500
 """Validation rows under which scores cannot settle a small margin: the runner-up is not raced."""
 
 SHORTEST = reasons.SHORTEST
@@ -85,12 +85,14 @@ def decide(
         reasons=(
             *reasons.settled(named, own, frozen, tap, learning_rate),
             *reasons.sentences(measurements, known, found, outcome),
+            *reasons.faster(measurements, chosen, rates(measurements, known), learning_rate),
         ),
         predicted={name: one.shown for name, one in found.items()},
         coefficients=digest,
         provisional=known.provisional or not outcome.same_code,
         fixed=tuple(name for name, value in given.items() if value is not None),
         reads=cut(ALWAYS, named)[1],
+        rates=rates(measurements, known),
     )
 
 
@@ -123,6 +125,12 @@ def _outcome(
         reserve=kept,
         same_code=known.code == trainer_digest(),
     )
+
+
+def rates(measurements: Measurements, known: Coefficients) -> dict[Strategy, float]:
+    """By how much the learning rates of default recipes are multiplied with so many examples."""
+    enough = [one for one in known.rates if measurements.size.train >= one.examples]
+    return {one.strategy: one.factor for one in sorted(enough, key=lambda one: one.examples)}
 
 
 def reserve(speed: Speed, left: float) -> float:

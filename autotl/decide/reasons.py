@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from autotl.decide import scenario
@@ -98,6 +98,20 @@ def settled(
         yield (
             f"The learning rate is {learning_rate:g}, as asked for; the engine would take the "
             "recipe's own."
+        )
+
+
+def faster(
+    measured: Measurements,
+    chosen: Strategy,
+    rates: Mapping[Strategy, float],
+    learning_rate: float | None,
+) -> Iterator[str]:
+    """The learning rate of the choice, where it is not that of the recipe."""
+    if chosen in rates and learning_rate is None:
+        yield (
+            f"{chosen} takes {rates[chosen]:g} times the learning rate of its recipe, which did "
+            f"better on {measured.size.train:,} training examples and as few as its figures go."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autotl.records.words import Strategy
 
@@ -178,7 +178,8 @@ class Decision:
     runner-up gets (0 where the margin is beyond the interval). `engine` is what the engine would
     have chosen where the user named a strategy (`forced`); `fixed` names what else the user
     settled: "boundary", "taps", "learning_rate". `reads` are the stages that a head alone reads,
-    whatever the strategy.
+    whatever the strategy; `rates` says by how much the learning rate of a strategy's default recipe
+    is multiplied, where it is.
     """
 
     backbone: str
@@ -201,3 +202,4 @@ class Decision:
     provisional: bool
     fixed: tuple[str, ...] = ()
     reads: tuple[int, ...] = ()
+    rates: dict[Strategy, float] = field(default_factory=dict)

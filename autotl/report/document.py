@@ -144,6 +144,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "reasons": list(decision.reasons),
         "predicted": predicted(decision),
         "learning_rate": decision.learning_rate or None,
+        "rates": decision.rates,
         "fixed": list(decision.fixed),
         "coefficients": decision.coefficients,
         "provisional": decision.provisional,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autotl.records import Recipe, Speed, Trial
+from autotl.records import Recipe, Speed, Strategy, Trial
 
 LEAST_SHARE = 0.5
 """A proposal, the runner-up or a longer training is not begun with less than this share of its
@@ -107,6 +107,13 @@ def fixed_trials(
             for number, (origin, recipe, share) in enumerate(kept, 1)
         ),
     )
+
+
+def rated(recipe: Recipe, rates: Mapping[Strategy, float]) -> Recipe:
+    """The default recipe at the learning rate that was decided: its own times what `rates` has."""
+    numbers = recipe.numbers
+    rate = numbers.learning_rate * rates.get(recipe.strategy, 1.0)
+    return replace(recipe, numbers=replace(numbers, learning_rate=rate))
 
 
 def longer(recipe: Recipe) -> Recipe:

@@ -34,6 +34,8 @@ def base_of(setting: Setting) -> Recipe:
         taps=decision.taps,
         learning_rate=decision.learning_rate if decision.learning_rate > 0 else None,
     )
+    if decision.learning_rate <= 0:
+        base = planning.rated(base, decision.rates)
     return base if setting.measurements.pretrained else replace(base, pretrained=False)
 
 

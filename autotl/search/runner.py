@@ -114,7 +114,7 @@ def _fixed(setting: Setting) -> tuple[planning.Step, ...]:
     head = default("feature-extraction", measurements, taps=decision.reads) if several else None
     runner_up = None
     if decision.race > 0 and decision.runner_up:
-        runner_up = default(decision.runner_up, measurements)
+        runner_up = planning.rated(default(decision.runner_up, measurements), decision.rates)
     return planning.fixed_trials(decision.race, probe, base_of(setting), runner_up, head)
 
 
