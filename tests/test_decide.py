@@ -576,6 +576,24 @@ def test_the_best_generalist_is_kept_unless_a_prediction_is_clearly_better() -> 
     assert chosen(levels(-0.9, "scratch")).strategy == "scratch"
 
 
+def test_a_higher_learning_rate_is_taken_from_so_many_examples_on() -> None:
+    rate = coefficients.Rate(strategy="full-fine-tune", examples=500, factor=3.0)
+    known = replace(fitted(), rates=(rate,))
+
+    def chosen(per_class: int, **more: Any) -> Decision:
+        one = measured(per_class=per_class)
+        return decide(one, FREE, epochs=EPOCHS, coefficients=known, **more)
+
+    assert chosen(124).rates == {}
+    many = chosen(125, strategy="full-fine-tune")
+    assert many.rates == {"full-fine-tune": 3.0}
+    assert any("3 times the learning rate of its recipe: with 500" in r for r in many.reasons)
+    own = chosen(125, strategy="full-fine-tune", learning_rate=0.1)
+    assert not any("times the learning rate" in reason for reason in own.reasons)
+    other = chosen(125, strategy="scratch")
+    assert not any("times the learning rate" in reason for reason in other.reasons)
+
+
 def test_few_validation_rows_settle_no_race() -> None:
     one = measured(per_class=150)
     few = choose(replace(one, size=replace(one.size, validation=499)))

@@ -6,7 +6,7 @@ import importlib
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,23 @@ def test_a_set_whose_test_folder_is_shifted_is_not_fitted(
 ) -> None:
     found = regret.runs([*rows("x"), *rows("brain-mri")])
     assert [row["data"] for row in choices.fitted_rows(found)] == ["x"]
+
+
+def test_full_fine_tuning_is_at_the_rate_that_a_run_takes(
+    regret: ModuleType, choices: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = SimpleNamespace(strategy="full-fine-tune", examples=160, factor=3.0)
+    made = rows("x")
+    full = next(row for row in made if row["strategy"] == "full-fine-tune")
+    faster = full | {"variant": "rate x 3", "accuracy": 0.9}
+    monkeypatch.setattr(choices, "rates", lambda rows: (line,))
+    assert regret.runs(made) == []  # its training is missing
+    (run,) = regret.runs([*made, faster])
+    assert run.accuracy("full-fine-tune") == 0.9
+    assert run.tenth["full-fine-tune"]["accuracy"] == full["accuracy"]
+    line.examples = 161
+    (run,) = regret.runs([*made, faster])
+    assert run.accuracy("full-fine-tune") == full["accuracy"]
 
 
 def test_seconds_of_two_kinds_of_machines_are_no_cost(regret: ModuleType) -> None:

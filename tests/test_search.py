@@ -623,6 +623,20 @@ def test_a_named_tap_is_that_of_the_probe_too(bench: Bench) -> None:
     assert record.probe.recipe.taps == (2,)
 
 
+def test_the_decided_rates_are_those_of_the_fixed_trials(bench: Bench) -> None:
+    def rates(**changes: Any) -> list[float]:
+        folder = bench.folder / str(len(list(bench.folder.iterdir())))
+        folder.mkdir()
+        other = Bench(folder, bench.oracle)
+        other.go(trials=3, decision=decision(race=0.3, **changes))
+        return [trial.recipe.numbers.learning_rate for trial in other.ledger.trials()[1:]]
+
+    partial, full = rates(learning_rate=0.0)
+    both = {"partial-freeze": 2.0, "full-fine-tune": 3.0}
+    assert rates(learning_rate=0.0, rates=both) == pytest.approx([2 * partial, 3 * full])
+    assert rates(learning_rate=0.1, rates=both) == pytest.approx([0.1, 3 * full])
+
+
 def test_a_head_on_all_stages_is_tried_beside_the_probe(bench: Bench) -> None:
     every = tuple(range(1, 7))
     bench.go(trials=4, decision=decision(reads=every, race=0.3))

@@ -60,3 +60,36 @@ def test_the_best_rate_is_held_against_similarity(variants: ModuleType) -> None:
         ]
     assert "rank correlation -1.00" in variants.table(rows)
     assert "too few data sets" in variants.table(rows[:4])
+
+
+def faster(variants: ModuleType, gains: dict[int, list[float]]) -> Any:
+    """The rates that are found where full fine-tuning gains so much from the higher rate."""
+    rows: list[dict[str, Any]] = []
+    for limit, found in gains.items():
+        for name, gain in zip("xyz", found, strict=True):
+            one = row(name, 0.5, limit=limit) | {"strategy": "full-fine-tune"}
+            rows += [one, one | {"variant": "rate x 3", "accuracy": 0.5 + gain}]
+    return variants.rates(rows)
+
+
+def test_a_higher_rate_holds_from_where_it_is_better_at_every_size(variants: ModuleType) -> None:
+    worse, better, mixed = [-0.1, -0.2, 0.0], [0.1, 0.2, 0.1], [0.2, 0.1, -0.2]
+    (found,) = faster(variants, {100: worse, 900: better, 400: mixed})
+    assert (found.strategy, found.factor) == ("full-fine-tune", 3.0)
+    assert found.examples == 600  # the geometric mean of 400 and 900
+    assert faster(variants, {100: better, 400: mixed}) == ()
+    assert faster(variants, {100: better, 400: better}) == ()
+    assert variants.rates([]) == ()
+
+
+def test_every_cell_has_all_stages_and_some_a_higher_rate(variants: ModuleType) -> None:
+    one = measured()
+    recipes = {name: default(name, one) for name in STRATEGIES}
+
+    def planned(backbone: str, limit: int) -> list[str]:
+        cell = {"backbone": backbone, "limit": limit}
+        return list(variants.planned(recipes, len(one.stages), cell))
+
+    assert planned("embedded", 200) == ["all stages", "early", *variants.RATES]
+    assert planned("embedded", 5000) == ["all stages", "rate x 3"]
+    assert planned("MobileNetV2", 200) == ["all stages", "rate x 3"]

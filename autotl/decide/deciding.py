@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from autotl.decide import reasons, scenario
-from autotl.decide.coefficients import Coefficients, shipped, trainer_digest
+from autotl.decide.coefficients import Coefficients, Rate, shipped, trainer_digest
 from autotl.decide.prediction import WIDTH, Forecast, forecasts, pair_deviation, possible
 from autotl.errors import PluginError, ResourceError, UsageError
 from autotl.records import Budget, Decision, Measurements, Speed, Strategy
@@ -66,6 +66,7 @@ def decide(
     outcome = _outcome(measurements, known, found, strategy, left)
     chosen, stages = outcome.chosen, measurements.stages
     boundary, taps = cut(chosen, named)
+    higher = _rates(measurements, known)
     given = {"boundary": frozen, "taps": tap, "learning_rate": learning_rate}
     return Decision(
         backbone=measurements.backbone,
@@ -85,14 +86,14 @@ def decide(
         reasons=(
             *reasons.settled(named, own, frozen, tap, learning_rate),
             *reasons.sentences(measurements, known, found, outcome),
-            *reasons.faster(measurements, chosen, rates(measurements, known), learning_rate),
+            *(reasons.faster(higher, chosen) if learning_rate is None else ()),
         ),
         predicted={name: one.shown for name, one in found.items()},
         coefficients=digest,
         provisional=known.provisional or not outcome.same_code,
         fixed=tuple(name for name, value in given.items() if value is not None),
         reads=cut(ALWAYS, named)[1],
-        rates=rates(measurements, known),
+        rates={name: one.factor for name, one in higher.items()},
     )
 
 
@@ -127,10 +128,10 @@ def _outcome(
     )
 
 
-def rates(measurements: Measurements, known: Coefficients) -> dict[Strategy, float]:
-    """By how much the learning rates of default recipes are multiplied with so many examples."""
+def _rates(measurements: Measurements, known: Coefficients) -> dict[Strategy, Rate]:
+    """The learning rates that hold with so many examples."""
     enough = [one for one in known.rates if measurements.size.train >= one.examples]
-    return {one.strategy: one.factor for one in sorted(enough, key=lambda one: one.examples)}
+    return {one.strategy: one for one in sorted(enough, key=lambda one: one.examples)}
 
 
 def reserve(speed: Speed, left: float) -> float:

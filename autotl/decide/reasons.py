@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from autotl.decide import scenario
-from autotl.decide.coefficients import Coefficients
+from autotl.decide.coefficients import Coefficients, Rate
 from autotl.decide.features import accuracy_of, best, features, per_class, tapped
 from autotl.decide.prediction import Forecast
 from autotl.records import Measurements, Strategy
@@ -101,17 +101,12 @@ def settled(
         )
 
 
-def faster(
-    measured: Measurements,
-    chosen: Strategy,
-    rates: Mapping[Strategy, float],
-    learning_rate: float | None,
-) -> Iterator[str]:
+def faster(rates: Mapping[Strategy, Rate], chosen: Strategy) -> Iterator[str]:
     """The learning rate of the choice, where it is not that of the recipe."""
-    if chosen in rates and learning_rate is None:
+    if chosen in rates:
         yield (
-            f"{chosen} takes {rates[chosen]:g} times the learning rate of its recipe, which did "
-            f"better on {measured.size.train:,} training examples and as few as its figures go."
+            f"{chosen} takes {rates[chosen].factor:g} times the learning rate of its recipe: with "
+            f"{rates[chosen].examples:,} training examples or more that did better."
         )
 
 
