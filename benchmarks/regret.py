@@ -27,6 +27,8 @@ from autotl.records import STRATEGIES, Strategy
 LEAST = 200
 """Examples from which on the bars hold."""
 BARS = {"mean": 0.5, "90 %": 2.0, "worst": 3.0, "cost": 0.3}
+FEW_WAYS = ("autotl", "autotl, probe unless beaten", *(f"always {name}" for name in STRATEGIES))
+"""Ways that are shown for the smaller cells too."""
 SETS = 3
 """Data sets, the least that a regret can be told from."""
 RESAMPLES = 2000
@@ -189,7 +191,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     found = runs(rows)
     if len({run.data for run in found}) < SETS:
         return "Finished cells of three data sets are the least that a regret can be told from."
-    return "\n\n".join([_ways_table(found), _cells_table(found), _noise_line(found)])
+    tables = [_ways_table(found), _small_table(found), _cells_table(found), _noise_line(found)]
+    return "\n\n".join(tables)
 
 
 def _ways_table(found: Sequence[Run]) -> str:
@@ -200,10 +203,7 @@ def _ways_table(found: Sequence[Run]) -> str:
         f"{len(_cells(judged))} cells of {LEAST} examples or more, "
         f"{len({run.data for run in judged})} data sets; in points of test accuracy.",
         "",
-        f"| way to choose | mean raw regret, 95 % (bar {BARS['mean']}) | 90th percentile "
-        f"({BARS['90 %']}) | worst ({BARS['worst']}) | mean fair regret | exact | within noise "
-        f"| cost of training all ({BARS['cost']:.0%}) |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        *_head(),
     ]
     known = ways(found)
     lines += [_way_row(name, scores(judged, way)) for name, way in known.items()]
@@ -218,6 +218,26 @@ def _ways_table(found: Sequence[Run]) -> str:
         if 0 < len(some) < len(judged)
     ]
     return "\n".join(lines)
+
+
+def _head() -> list[str]:
+    return [
+        f"| way to choose | mean raw regret, 95 % (bar {BARS['mean']}) | 90th percentile "
+        f"({BARS['90 %']}) | worst ({BARS['worst']}) | mean fair regret | exact | within noise "
+        f"| cost of training all ({BARS['cost']:.0%}) |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+
+
+def _small_table(found: Sequence[Run]) -> str:
+    """The same for the cells that no bar is set for."""
+    judged = [run for run in found if run.limit < LEAST]
+    if not judged:
+        return f"No cell of fewer than {LEAST} examples is finished."
+    shown = {name: way for name, way in ways(found).items() if name in FEW_WAYS}
+    lines = [f"{len(_cells(judged))} cells of fewer examples, for which no bar is set.", ""]
+    rows = [_way_row(name, scores(judged, way)) for name, way in shown.items()]
+    return "\n".join([*lines, *_head(), *rows])
 
 
 def _capped(run: Run) -> bool:

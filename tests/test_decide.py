@@ -304,6 +304,21 @@ def test_boundary_and_taps_follow_the_strategy() -> None:
     assert (earlier.taps, earlier.tap, earlier.boundary) == ((3,), ("three",), 3)
 
 
+def test_strategies_are_predicted_from_what_a_head_alone_reads() -> None:
+    one = measured()
+    every = replace(one, together=0.9, reads=(1, 2, 3, 4))
+    assert prediction.reference(every) == pytest.approx(features.odds(0.9, 200))
+    alone = replace(every, reads=(4,))
+    assert prediction.reference(alone) == prediction.reference(one)
+    named = choose(every, strategy="feature-extraction", tap="two")
+    assert (
+        named.predicted["feature-extraction"].accuracy
+        == choose(one, strategy="feature-extraction", tap="two")
+        .predicted["feature-extraction"]
+        .accuracy
+    )
+
+
 def test_a_head_alone_reads_what_was_measured_to_serve_it() -> None:
     every = replace(measured(), together=0.875, reads=(1, 2, 3, 4))
     cuts = {name: choose(every, strategy=name) for name in STRATEGIES}

@@ -59,11 +59,14 @@ def _forecast(
 
 
 def reference(measured: Measurements) -> float:
-    """Log odds of the probe that strategies are predicted from: the pretrained one at the tap;
-    without pretrained weights the best random one.
+    """Log odds of the probe that strategies are predicted from: that of the stages which a head alone
+    reads; without pretrained weights the best random one.
     """
     probe = tapped(measured) or best(measured, pretrained=False)
-    return 0.0 if probe is None else odds(probe.linear, probe.examples)
+    if probe is None:
+        return 0.0
+    together = measured.together if len(measured.reads) > 1 else None
+    return odds(probe.linear if together is None else together, probe.examples)
 
 
 def seconds(strategy: Strategy, measured: Measurements, known: Coefficients, epochs: int) -> float:
