@@ -59,8 +59,8 @@ def _forecast(
 
 
 def reference(measured: Measurements) -> float:
-    """Log odds of the probe that strategies are predicted from: that of the stages which a head alone
-    reads; without pretrained weights the best random one.
+    """Log odds of the probe that strategies are predicted from: that of the stages which a head
+    alone reads; without pretrained weights the best random one.
     """
     probe = tapped(measured) or best(measured, pretrained=False)
     if probe is None:
