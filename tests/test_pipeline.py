@@ -17,6 +17,7 @@ from PIL import Image
 import autotl
 from autotl.errors import RunFolderError
 from autotl.records import STRATEGIES
+from autotl.report.writing import model_card
 from autotl.sitting import Silent
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +117,12 @@ def test_model_card(finished: tuple[Path, str, str]) -> None:
     assert "non-commercial" in card
     assert "{{" not in card
     assert "selected among 2 trials" in card
+    report = json.loads((finished[0] / "report.json").read_text("utf-8"))
+    recipe = report["search"]["best"]["recipe"]
+    assert ("its head reads" in card) is (len(recipe["taps"]) > 1)
+    recipe["taps"] = [2, 5]
+    first, last = (report["backbone"]["stages"][tap - 1] for tap in (2, 5))
+    assert f"its head reads 2 stages, `{first}` to `{last}`" in model_card(report)
 
 
 def _digits(folder: Path, count: int) -> tuple[list[Path], np.ndarray]:

@@ -42,9 +42,11 @@ def model_card(report: dict[str, Any]) -> str:
     environment.filters["figure"] = lambda value: f"{value:.3f}".rstrip("0").rstrip(".")
     environment.filters["cell"] = _cell
     best = report["search"]["best"]["recipe"]
-    frozen = report["backbone"]["stages"][best["boundary"] - 1] if best["boundary"] else ""
+    stages = report["backbone"]["stages"]
+    frozen = stages[best["boundary"] - 1] if best["boundary"] else ""
+    read = [stages[tap - 1] for tap in best["taps"]] if len(best["taps"]) > 1 else []
     template = environment.get_template("MODEL_CARD.md.j2")
-    return template.render(**report, best=best, frozen=frozen)
+    return template.render(**report, best=best, frozen=frozen, read=read)
 
 
 def _cell(text: str) -> str:
