@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -102,8 +104,9 @@ class Bench:
         """What measurement says of a head that reads all stages, as `recipe` (JSON) does."""
         spec = asked | {"recipe": recipe, "tap": tap}
         spec |= {name: to_json(asked[name]) for name in ("located", "pixels")}
+        begun = time.monotonic()
         answer: dict[str, Any] = self.worker.call("cells:together", spec)
-        return answer
+        return answer | {"judging": time.monotonic() - begun}
 
     def _measured(self, path: Path, asked: dict[str, Any]) -> Measurements:
         from autotl.measure import measure
@@ -217,10 +220,12 @@ def _some(loaded: Any, part: tuple[int, ...], most: int, seed: int = SEED) -> li
 
 
 def recipe_of(strategy: Strategy, measured: Measurements) -> Recipe:
-    """The default recipe, cut where the decision would cut."""
+    """The default recipe, cut where the decision would cut; a head alone reads the tap, since one on
+    all stages is a variant.
+    """
     from autotl.train import default
 
-    boundary, taps = cut(strategy, measured)
+    boundary, taps = cut(strategy, replace(measured, reads=()))
     inside = boundary if strategy == "partial-freeze" else None
     return default(strategy, measured, boundary=inside, taps=taps)
 

@@ -203,11 +203,11 @@ def _bare(side: str, backbone: str, pixels: str, where: str) -> None:
 def _net(backbone: str, size: int) -> Any:
     """The backbone with averaged features, its input as the preprocessing gives it."""
     import keras
-    from cells import _located
+    from cells import located_at
 
     from autotl import model
 
-    located = _located(backbone, size)
+    located = located_at(backbone, size)
     net = model.build(located, pretrained=True, seed=1)
     features = keras.layers.GlobalAveragePooling2D()(net.output)
     return keras.Model(net.input, features)
