@@ -3,15 +3,16 @@
 The pairs are a set's examples and seed, with which both backbones were trained. What is lost is
 what the engine's choice with the taken backbone has less test accuracy than with the other one.
 `largest` takes the one with the most parameters; `probe` another one where its probe of the last
-stage is better by more than `CLEARLY` standard errors, as `--backbone auto` does (unpaired here:
-the rows hold no answers of probes); `both` trains both and keeps the higher validation score
-(Renggli 2020), at the cost of both.
+stage is better by more than so many standard errors, as `--backbone auto` does with `CLEARLY`
+(unpaired here, and on more rows: the rows hold no answers of probes); `both` trains both and keeps
+the higher validation score (Renggli 2020), at the cost of both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from choices import Run, Way
@@ -43,11 +44,12 @@ def _probe(run: Run) -> Probe:
     return next(one for one in run.measured.probes if one.pretrained and one.stage == last)
 
 
-def by_probe(pair: Pair) -> Run:
-    """The smaller one only where its probe is clearly better."""
+def by_probe(pair: Pair, errors_apart: float) -> Run:
+    """The smaller one only where its probe is better by more than so many standard errors."""
     largest, other = (_probe(run) for run in pair)
-    errors = [one.linear * (1 - one.linear) / one.examples for one in (largest, other)]
-    return pair[1] if other.linear - largest.linear > CLEARLY * math.sqrt(sum(errors)) else pair[0]
+    pair_of = (largest, other)
+    error = math.sqrt(sum(one.linear * (1 - one.linear) / one.examples for one in pair_of))
+    return pair[1] if other.linear - largest.linear > errors_apart * error else pair[0]
 
 
 def table(found: Sequence[Run], way: Way) -> str:
@@ -65,7 +67,9 @@ def table(found: Sequence[Run], way: Way) -> str:
 
     manners: Mapping[str, Callable[[Pair], Run]] = {
         "largest": lambda pair: pair[0],
-        "probe": by_probe,
+        "probe, 0": partial(by_probe, errors_apart=0.0),
+        "probe, 1": partial(by_probe, errors_apart=1.0),
+        f"probe, {CLEARLY:g}": partial(by_probe, errors_apart=CLEARLY),
         "both": validated,
     }
     lines = [

@@ -220,8 +220,8 @@ def _some(loaded: Any, part: tuple[int, ...], most: int, seed: int = SEED) -> li
 
 
 def recipe_of(strategy: Strategy, measured: Measurements) -> Recipe:
-    """The default recipe, cut where the decision would cut; a head alone reads the tap, since one on
-    all stages is a variant.
+    """The default recipe, cut where the decision would cut; a head alone reads the tap: one on all
+    stages is a variant.
     """
     from autotl.train import default
 

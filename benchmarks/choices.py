@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fitting import fit
 from numpy.typing import NDArray
-from variants import EVERY, FASTER, rates
+from variants import EVERY, FASTER, SHIFTED, rates
 
 from autotl.decide import decide
 from autotl.decide.coefficients import Coefficients, Thresholds
@@ -39,8 +39,6 @@ from autotl.search import selection
 
 FIXED = Thresholds(per_class=200.0, similarity=0.7, gap=1.0)
 """Of the table with fixed lines."""
-SHIFTED = "brain-mri"
-"""Its test folder is of another distribution than its train folder."""
 PROBE: Strategy = "feature-extraction"
 NO_FILE = FileRef(path="", sha256="", size=0)
 
@@ -50,7 +48,7 @@ class Run:
     """One seed of a cell: what was measured, the labels of its validation rows, the kinds of
     machines that it ran on, and what each strategy gave, whole and by about a tenth of the epochs.
     Feature extraction is the head that a run trains: of all stages, or of the tap; the learning
-    rate is the one that a run takes (the tenths are at the recipe's own).
+    rate is the one that a run takes. The tenths, and `plain`, are at the recipe's own.
     """
 
     data: str
@@ -61,6 +59,7 @@ class Run:
     measured: Measurements
     labels: NDArray[np.int64]
     processors: tuple[str, ...]
+    plain: dict[Strategy, dict[str, Any]]
     whole: dict[Strategy, dict[str, Any]]
     tenth: dict[Strategy, dict[str, Any]]
 
@@ -126,12 +125,20 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
             continue
         done = {key: dict(row) for key, row in group.items() if "failure" not in row}
         measured, others = from_json(Measurements, head["measurements"]), varied.get(place, {})
-        if EVERY in others:
+        plain = {name: row for (name, share), row in done.items() if share == 1.0}
+        if (PROBE, 1.0) in done:
+            if EVERY not in others:
+                continue
             measured, done[PROBE, 1.0] = _reading(measured, done[PROBE, 1.0], others[EVERY])
-        quicker = [one.strategy for one in known if measured.size.train >= one.examples]
+        quicker = [
+            one.strategy
+            for one in known
+            if one.backbone == backbone and measured.size.train >= one.examples
+        ]
         if any((name, 1.0) in done and FASTER not in others for name in quicker):
             continue
         done |= {(name, 1.0): dict(others[FASTER]) for name in quicker if (name, 1.0) in done}
+        used = [head, *group.values(), *done.values()]
         truth = np.frombuffer(bytes.fromhex(head["validation_truth"]), np.uint8)
         found.append(
             Run(
@@ -142,7 +149,8 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
                 code=head["code"],
                 measured=replace(measured, size=replace(measured.size, validation=len(truth))),
                 labels=truth.astype(np.int64),
-                processors=tuple(sorted({_processor(row) for row in (head, *group.values())})),
+                processors=tuple(sorted({_processor(row) for row in used})),
+                plain=plain,
                 whole={name: row for (name, share), row in done.items() if share == 1.0},
                 tenth={name: row for (name, share), row in done.items() if share != 1.0},
             )
@@ -153,10 +161,15 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
 def _reading(
     measured: Measurements, tapped: dict[str, Any], every: Mapping[str, Any]
 ) -> tuple[Measurements, dict[str, Any]]:
-    """The measurements with what the rows of all stages say, and the head that is trained then."""
+    """The measurements with what the rows of all stages say, and the head that is trained then;
+    the probe, which is trained before it, is in its seconds.
+    """
     reads = tuple(every["reads"])
-    measured = replace(measured, together=every["together"], reads=reads)
-    return measured, dict(every) if len(reads) > 1 else tapped
+    seconds = measured.seconds + every.get("judging", 0.0)
+    measured = replace(measured, together=every["together"], reads=reads, seconds=seconds)
+    if len(reads) == 1:
+        return measured, tapped
+    return measured, dict(every) | {"seconds": every["seconds"] + tapped["seconds"]}
 
 
 def _processor(row: Mapping[str, Any]) -> str:

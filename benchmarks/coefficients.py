@@ -24,7 +24,7 @@ from fitting import fit
 from kept import read
 from variants import rates
 
-from autotl.decide.coefficients import FILE, shipped
+from autotl.decide.coefficients import FILE
 from autotl.records import to_json
 
 ROWS = Path(__file__).with_name("strategies.jsonl")
@@ -38,8 +38,8 @@ def main() -> None:
     chosen = made.parse_args()
     rows = read(ROWS)
     fitted, report = fit(fitted_rows(runs(rows)))
-    kept = replace(fitted, doubling=shipped()[0].doubling, provisional=not chosen.whole)
-    kept = replace(kept, rates=rates(rows))
+    doubling = json.loads(OUT.read_text("utf-8"))["doubling"]
+    kept = replace(fitted, doubling=doubling, rates=rates(rows), provisional=not chosen.whole)
     OUT.write_text(json.dumps(to_json(kept), indent=1) + "\n", encoding="utf-8")
     print(report)
 

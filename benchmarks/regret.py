@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from choices import SHIFTED, Run, Way, runs, ways
+from choices import Run, Way, runs, ways
 from numpy.typing import NDArray
+from variants import SHIFTED
 
 from autotl.records import STRATEGIES, Strategy
 
@@ -84,10 +85,10 @@ def explained(found: Sequence[Run]) -> dict[tuple[str, int, Strategy], float]:
     """
     gains: dict[tuple[str, int, Strategy], list[float]] = {}
     for run in found:
-        for name in run.tenth.keys() & run.whole.keys():
-            few, many = (int(side[name]["epochs"]) for side in (run.tenth, run.whole))
-            if not run.censored(name) and many > few:
-                apart = run.accuracy(name) - float(run.tenth[name]["accuracy"])
+        for name in run.tenth.keys() & run.plain.keys():
+            few, many = (int(side[name]["epochs"]) for side in (run.tenth, run.plain))
+            if run.plain[name]["stopped"] != "deadline" and many > few:
+                apart = float(run.plain[name]["accuracy"] - run.tenth[name]["accuracy"])
                 key = (run.backbone, run.limit, name)
                 gains.setdefault(key, []).append(apart / math.log10(many / few))
     return {key: max(float(np.mean(some)), 0.0) for key, some in gains.items()}

@@ -31,6 +31,10 @@ RATED = {"embedded": (5000, 20000), "MobileNetV2": (200, 1000, 5000)}
 THIRD = 1 / 3
 RATES = {"rate / 3": 1 / 3, FASTER: 3.0}
 RESAMPLES = 2000
+LEAST_SETS = 5
+"""Data sets, the least that a learning rate is taken from."""
+SHIFTED = "brain-mri"
+"""Its test folder is of another distribution than its train folder."""
 
 
 def variants(recipes: Mapping[Strategy, Recipe], stages: int) -> dict[str, Recipe]:
@@ -62,19 +66,23 @@ def _rated(cell: Mapping[str, Any]) -> bool:
 
 
 def rates(rows: Sequence[Mapping[str, Any]]) -> tuple[Rate, ...]:
-    """The higher learning rate from the smallest size on from which it is better at every size, by
-    a 95 % interval above 0; the line lies between that size and the one below (geometric mean).
+    """The higher learning rate, by backbone, from the smallest size on from which it is better at
+    every size that `LEAST_SETS` data sets or more were trained at, by a 95 % interval above 0.
     """
     newest = [row for row in rows if row["code"] == rows[-1]["code"]] if rows else []
-    full: Strategy = "full-fine-tune"
-    gains = {limit: g for (name, _, limit), g in _pairs(newest).items() if name == FASTER}
-    better = {limit: _interval(list(_by_set(g).values()))[0] > 0 for limit, g in gains.items()}
-    sizes = sorted(better)
-    first = next((i for i in range(len(sizes)) if all(better[s] for s in sizes[i:])), None)
-    if not first:  # nowhere, or already at the smallest, below which nothing is known
-        return ()
-    line = round(float(np.sqrt(sizes[first - 1] * sizes[first])))
-    return (Rate(strategy=full, examples=line, factor=RATES[FASTER]),)
+    found = []
+    for backbone in sorted({row["backbone"] for row in newest}):
+        own = [row for row in newest if row["backbone"] == backbone and row["data"] != SHIFTED]
+        gains = {k[2]: _by_set(g) for k, g in _pairs(own).items() if k[0] == FASTER}
+        enough = {size: list(g.values()) for size, g in gains.items() if len(g) >= LEAST_SETS}
+        better = {size: _interval(means)[0] > 0 for size, means in sorted(enough.items())}
+        held = [s for s in better if all(good for size, good in better.items() if size >= s)]
+        if held:
+            full: Strategy = "full-fine-tune"
+            factor = RATES[FASTER]
+            rate = Rate(backbone=backbone, strategy=full, examples=held[0], factor=factor)
+            found.append(rate)
+    return tuple(found)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -109,7 +117,8 @@ def _pairs(
         if row["share"] == 1.0 and not row["variant"] and "accuracy" in row
     }
     found: dict[tuple[str, str, int], list[tuple[str, float]]] = {}
-    for row in rows:
+    newest = {(*_cell(row), row["strategy"], row["variant"]): row for row in rows}
+    for row in newest.values():
         base = plain.get((*_cell(row), row["strategy"]))
         if row["variant"] and base is not None and "accuracy" in row:
             key = (row["variant"], row["strategy"], row["limit"])

@@ -589,10 +589,26 @@ def test_the_best_generalist_is_kept_unless_a_prediction_is_clearly_better() -> 
     assert not any("does best" in text for text in clear.reasons)
     assert chosen(levels(0.9, "full-fine-tune")).strategy == "scratch"
     assert chosen(levels(-0.9, "scratch")).strategy == "scratch"
+    assert any("on other data speak for partial-freeze" in text for text in kept.reasons)
+
+
+def test_one_that_is_clearly_better_wins_though_another_is_predicted_higher() -> None:
+    known = levels(0.0, "full-fine-tune")
+    lines = dict(known.strategies)
+    held = prediction.forecasts(measured(), known, EPOCHS)["full-fine-tune"].log_odds
+    errors = {"scratch": 1.2, "partial-freeze": 0.8}
+    pairs = known.pairs | {" ".join(sorted(("full-fine-tune", n))): e for n, e in errors.items()}
+    now = prediction.forecasts(measured(), known, EPOCHS)
+    for name in errors:  # scratch 1.1 above, within its error; partial freeze 1.0, beyond its own
+        apart = {"scratch": 1.1, "partial-freeze": 1.0}[name] - (now[name].log_odds - held)
+        lines[name] = replace(lines[name], intercept=lines[name].intercept + apart)
+    known = replace(known, strategies=lines, pairs=pairs)
+    found = decide(measured(), FREE, epochs=EPOCHS, coefficients=known)
+    assert found.strategy == "partial-freeze"
 
 
 def test_a_higher_learning_rate_is_taken_from_so_many_examples_on() -> None:
-    rate = coefficients.Rate(strategy="full-fine-tune", examples=500, factor=3.0)
+    rate = coefficients.Rate(backbone="toy", strategy="full-fine-tune", examples=500, factor=3.0)
     known = replace(fitted(), rates=(rate,))
 
     def chosen(per_class: int, **more: Any) -> Decision:
@@ -602,8 +618,12 @@ def test_a_higher_learning_rate_is_taken_from_so_many_examples_on() -> None:
     assert chosen(124).rates == {}
     many = chosen(125, strategy="full-fine-tune")
     assert many.rates == {"full-fine-tune": 3.0}
-    assert any("3 times the learning rate of its recipe: with 500" in r for r in many.reasons)
+    assert any("3 times the learning rate of its recipe: with toy and 5" in r for r in many.reasons)
+    other_rates = replace(known, rates=(replace(rate, backbone="other"),))
+    one = measured(per_class=125)
+    assert decide(one, FREE, epochs=EPOCHS, coefficients=other_rates).rates == {}
     own = chosen(125, strategy="full-fine-tune", learning_rate=0.1)
+    assert "the engine would take 3 times the recipe's own" in " ".join(own.reasons)
     assert not any("times the learning rate" in reason for reason in own.reasons)
     other = chosen(125, strategy="scratch")
     assert not any("times the learning rate" in reason for reason in other.reasons)
@@ -615,6 +635,7 @@ def test_few_validation_rows_settle_no_race() -> None:
     enough = choose(replace(one, size=replace(one.size, validation=500)))
     assert (few.race, few.runner_up) == (0, enough.runner_up)
     assert enough.race > 0
+    assert choose(replace(one, size=replace(one.size, validation=0))).race > 0  # not counted
     assert any("so few validation rows cannot settle" in reason for reason in few.reasons)
 
 
@@ -633,7 +654,7 @@ def test_a_close_probe_needs_no_share_of_the_budget() -> None:
     )
     assert (found.strategy, found.runner_up) == ("scratch", "feature-extraction")
     assert found.race == 0
-    assert any("in any case, as the probe" in reason for reason in found.reasons)
+    assert any("tried in any case, since it costs little" in reason for reason in found.reasons)
 
 
 def test_other_code_other_weights_other_backbone_are_said() -> None:

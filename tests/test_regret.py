@@ -68,6 +68,9 @@ def rows(
         made.append(about | trained | {"share": 1.0})
         if solver == "gradient":
             made.append(about | trained | {"share": 0.1, "seconds": 1.0, "epochs": 1})
+        else:  # no better than the tap
+            alone = {"variant": "all stages", "together": value, "reads": [4]}
+            made.append(about | trained | {"share": 1.0} | alone)
     return made
 
 
@@ -77,30 +80,26 @@ def many(**accuracies: float) -> list[dict[str, Any]]:
 
 def test_a_head_reads_all_stages_where_measurement_said_so(regret: ModuleType) -> None:
     made = rows("x")
-    probe = next(row for row in made if row["strategy"] == "feature-extraction")
-    every = probe | {"variant": "all stages", "accuracy": 0.75, "together": 0.71}
-    (without,) = regret.runs(made)
-    (whole,) = regret.runs([*made, every | {"reads": [1, 2, 3, 4]}])
-    (alone,) = regret.runs([*made, every | {"reads": [4]}])
-    (unjudged,) = regret.runs([*made, every])
-    told = [run.accuracy("feature-extraction") for run in (without, whole, alone, unjudged)]
-    assert told == [0.70, 0.75, 0.70, 0.70]
+    every = next(row for row in made if row["variant"] == "all stages")
+    (alone,) = regret.runs(made)
+    every |= {"reads": [1, 2, 3, 4], "accuracy": 0.75, "together": 0.71, "judging": 2.0}
+    (whole,) = regret.runs(made)
+    told = [run.accuracy("feature-extraction") for run in (alone, whole)]
+    assert told == [0.70, 0.75]
     assert (whole.measured.together, whole.measured.reads) == (0.71, (1, 2, 3, 4))
-    assert (alone.measured.together, alone.measured.reads) == (0.71, (4,))
+    assert alone.measured.reads == (4,)
     assert whole.measured.size.validation == 250
-
-
-def test_a_set_whose_test_folder_is_shifted_is_not_fitted(
-    regret: ModuleType, choices: ModuleType
-) -> None:
-    found = regret.runs([*rows("x"), *rows("brain-mri")])
-    assert [row["data"] for row in choices.fitted_rows(found)] == ["x"]
+    probe_too = [run.seconds(["feature-extraction"]) for run in (alone, whole)]
+    assert probe_too == [10.0, 20.0]
+    assert whole.measured.seconds == alone.measured.seconds + 2.0
+    del every["reads"]
+    assert regret.runs(made) == []  # not judged yet
 
 
 def test_full_fine_tuning_is_at_the_rate_that_a_run_takes(
     regret: ModuleType, choices: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = SimpleNamespace(strategy="full-fine-tune", examples=160, factor=3.0)
+    line = SimpleNamespace(backbone="b", strategy="full-fine-tune", examples=160, factor=3.0)
     made = rows("x")
     full = next(row for row in made if row["strategy"] == "full-fine-tune")
     faster = full | {"variant": "rate x 3", "accuracy": 0.9}
@@ -109,6 +108,7 @@ def test_full_fine_tuning_is_at_the_rate_that_a_run_takes(
     (run,) = regret.runs([*made, faster])
     assert run.accuracy("full-fine-tune") == 0.9
     assert run.tenth["full-fine-tune"]["accuracy"] == full["accuracy"]
+    assert run.plain["full-fine-tune"]["accuracy"] == full["accuracy"]
     line.examples = 161
     (run,) = regret.runs([*made, faster])
     assert run.accuracy("full-fine-tune") == full["accuracy"]
@@ -122,6 +122,11 @@ def test_seconds_of_two_kinds_of_machines_are_no_cost(regret: ModuleType) -> Non
     assert score.cost == pytest.approx(0.25)
     (bare,) = regret.scores(regret.runs(other), way)
     assert bare.cost is None
+    variant = rows("x", seed=2)
+    every = next(row for row in variant if row["variant"])
+    every |= {"reads": [1, 2, 3, 4], "machine": "Machine: N, 16 cores (1 used)"}
+    (mixed,) = regret.scores(regret.runs(variant), way)
+    assert mixed.cost is None
 
 
 def test_regret_of_a_fixed_choice(regret: ModuleType) -> None:
@@ -209,7 +214,7 @@ def test_a_tie_on_many_validation_rows_goes_to_the_lower_loss(
 def test_fair_regret_of_equals_is_nothing_though_raw_is_not(regret: ModuleType) -> None:
     made = rows("x")
     rng = np.random.default_rng(0)
-    for row in made[1:]:
+    for row in (one for one in made[1:] if not one["variant"]):
         bits = rng.random(500) < 0.8
         row |= {"accuracy": float(bits.mean()), "right": np.packbits(bits).tobytes().hex()}
     (run,) = regret.runs(made)

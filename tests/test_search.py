@@ -1175,12 +1175,23 @@ def test_few_validation_rows_take_a_probe_that_is_clearly_better(
 ) -> None:
     bench = Bench(tmp_path, oracle, validation=60)
     bench.worker.right = lambda recipe: 58 if recipe.strategy == "feature-extraction" else 40
-    assert bench.go(trials=2).best.number == 0
+    record = bench.go(trials=2)
+    assert record.best.number == 0
+    assert any("The decision's choice was beaten" in note for note in record.notes)
+    assert not any("probe was kept" in note for note in record.notes)
+
+
+def test_a_head_that_the_budget_does_not_hold_is_passed_over(bench: Bench) -> None:
+    every = tuple(range(1, 7))
+    record = bench.go(trials=3, decision=decision(reads=every, race=0.3))
+    assert [trial.origin for trial in bench.ledger.trials()] == ["probe", "default", "runner-up"]
+    assert any("A head on all stages was not tried" in note for note in record.notes)
+    assert not any("not trained" in note for note in record.notes)
 
 
 def test_few_rows_hold_to_the_choice_that_no_deadline_ended() -> None:
     labels = np.arange(100) % 3
-    wrong = {0: range(12), 1: range(10), 2: range(8)}
+    wrong = {0: range(12), 1: range(10), 2: range(8), 3: range(9)}
     read = lambda t: answers(labels, list(wrong[t.number]))  # noqa: E731
     probe, chosen = finished(0, 0.88), replace(finished(1, 0.90), origin="default")
     other = finished(2, 0.92)
@@ -1188,9 +1199,14 @@ def test_few_rows_hold_to_the_choice_that_no_deadline_ended() -> None:
     assert selection.eligible([probe, chosen], *given_) == [chosen]
     assert selection.eligible([probe, chosen, other], *given_) == [other]
     cut = replace(chosen, result=replace(chosen.result, stopped="deadline"))
-    assert selection.incumbent([probe, cut, other], probe) is probe
+    assert selection.incumbent([probe, cut, other], "accuracy", 100) is probe
     failed = replace(chosen, result=None)
-    assert selection.incumbent([probe, failed], probe) is probe
+    assert selection.incumbent([probe, failed], "accuracy", 100) is probe
+    longer = replace(finished(3, 0.91, loss=0.1), origin="longer")
+    assert selection.incumbent([probe, chosen, longer], "accuracy", 100) is longer
+    assert selection.eligible([probe, chosen, longer], *given_) == [longer]
+    unlike = replace(longer, recipe=replace(longer.recipe, strategy="partial-freeze"))
+    assert selection.incumbent([probe, chosen, unlike], "accuracy", 100) is chosen
 
 
 def test_a_search_reads_out_of_fold_predictions(tmp_path: Path, oracle: Worker) -> None:

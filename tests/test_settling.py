@@ -269,6 +269,7 @@ def test_a_budget_takes_the_size_down_and_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(settling, "store_rows", lambda *_: stored)
     place = replace(resized(located(), 128), reason="Because.")
     known = known_of(place, 700.0)
+    known.at.asked.strategy = "full-fine-tune"
     found = settling.sized(known, place, None)
     assert known.calls == ["autotl.measure.ranked:run"]
     assert found.input_size == found.preprocessing.size < 128

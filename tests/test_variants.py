@@ -62,24 +62,35 @@ def test_the_best_rate_is_held_against_similarity(variants: ModuleType) -> None:
     assert "too few data sets" in variants.table(rows[:4])
 
 
-def faster(variants: ModuleType, gains: dict[int, list[float]]) -> Any:
-    """The rates that are found where full fine-tuning gains so much from the higher rate."""
+def faster(
+    variants: ModuleType, gains: dict[int, list[float]], backbone: str = "b"
+) -> list[dict[str, Any]]:
+    """Rows in which full fine-tuning gains so much from the higher rate, a data set each."""
     rows: list[dict[str, Any]] = []
     for limit, found in gains.items():
-        for name, gain in zip("xyz", found, strict=True):
-            one = row(name, 0.5, limit=limit) | {"strategy": "full-fine-tune"}
+        for number, gain in enumerate(found):
+            one = row(f"set {number}", 0.5, limit=limit) | {"strategy": "full-fine-tune"}
+            one |= {"backbone": backbone}
             rows += [one, one | {"variant": "rate x 3", "accuracy": 0.5 + gain}]
-    return variants.rates(rows)
+    return rows
 
 
 def test_a_higher_rate_holds_from_where_it_is_better_at_every_size(variants: ModuleType) -> None:
-    worse, better, mixed = [-0.1, -0.2, 0.0], [0.1, 0.2, 0.1], [0.2, 0.1, -0.2]
-    (found,) = faster(variants, {100: worse, 900: better, 400: mixed})
-    assert (found.strategy, found.factor) == ("full-fine-tune", 3.0)
-    assert found.examples == 600  # the geometric mean of 400 and 900
-    assert faster(variants, {100: better, 400: mixed}) == ()
-    assert faster(variants, {100: better, 400: better}) == ()
+    worse, better = [-0.1, -0.2, 0.0, -0.1, 0.1], [0.1, 0.2, 0.1, 0.3, 0.1]
+    mixed = [0.2, 0.1, -0.2, 0.1, -0.1]
+    rows = faster(variants, {100: worse, 900: better, 400: mixed, 2000: better})
+    rows += faster(variants, {100: worse, 900: worse}, backbone="c")
+    (found,) = variants.rates(rows)
+    assert (found.backbone, found.strategy, found.factor) == ("b", "full-fine-tune", 3.0)
+    assert found.examples == 900
+    assert variants.rates(faster(variants, {100: better, 400: mixed})) == ()
+    assert variants.rates(faster(variants, {400: better[:4]})) == ()  # too few data sets
     assert variants.rates([]) == ()
+
+
+def test_a_row_that_was_made_again_counts_once(variants: ModuleType) -> None:
+    rows = [row("x", 0.5), row("x", 0.9, "all stages"), row("x", 0.6, "all stages")]
+    assert "| 200 (1) | +10.0 " in variants.table(rows)
 
 
 def test_every_cell_has_all_stages_and_some_a_higher_rate(variants: ModuleType) -> None:

@@ -58,9 +58,10 @@ class Line:
 @dataclass(frozen=True, kw_only=True)
 class Rate:
     """From so many training `examples` on, a strategy did better by `factor` times the learning
-    rate of its default recipe.
+    rate of its default recipe, with one backbone.
     """
 
+    backbone: str
     strategy: Strategy
     examples: int
     factor: float

@@ -84,7 +84,7 @@ def decide(
         race=outcome.race,
         scenario=scenario.name(measurements, known.thresholds),
         reasons=(
-            *reasons.settled(named, own, frozen, tap, learning_rate),
+            *reasons.settled(named, own, frozen, tap, learning_rate, higher.get(chosen)),
             *reasons.sentences(measurements, known, found, outcome),
             *(reasons.faster(higher, chosen) if learning_rate is None else ()),
         ),
@@ -112,7 +112,8 @@ def _outcome(
     rival = _first(others) if others else None
     wanted = 0.0 if strategy or rival is None else _race(found, chosen, rival, known)
     room = None if left is None else left - kept
-    raced = rival if rival != ALWAYS and measurements.size.validation >= SETTLING else None
+    settles = not 0 < measurements.size.validation < SETTLING  # 0: not counted
+    raced = rival if rival != ALWAYS and settles else None
     return reasons.Outcome(
         chosen=chosen,
         engine=engine,
@@ -120,7 +121,7 @@ def _outcome(
         rival=rival,
         close=wanted > 0,
         kept=engine != _first(affordable),
-        settles=measurements.size.validation >= SETTLING,
+        settles=settles,
         race=_granted(wanted, found[chosen], found[raced], room) if raced else 0.0,
         left=left,
         reserve=kept,
@@ -129,8 +130,9 @@ def _outcome(
 
 
 def _rates(measurements: Measurements, known: Coefficients) -> dict[Strategy, Rate]:
-    """The learning rates that hold with so many examples."""
-    enough = [one for one in known.rates if measurements.size.train >= one.examples]
+    """The learning rates that hold for this backbone with so many examples."""
+    own = [one for one in known.rates if one.backbone == measurements.backbone]
+    enough = [one for one in own if measurements.size.train >= one.examples]
     return {one.strategy: one for one in sorted(enough, key=lambda one: one.examples)}
 
 
@@ -161,15 +163,20 @@ def _affordable(found: Forecasts, left: float | None, kept: float) -> Forecasts:
 
 
 def _engine(found: Forecasts, known: Coefficients) -> Strategy:
-    """The best generalist, unless another strategy's prediction is better by more than the standard
-    error of their difference (so that what few data sets have taught does not lose to what holds on
-    most of them; Renggli 2020, arXiv 2010.06402); the highest prediction where it cannot be chosen.
+    """The best generalist, unless predictions of others are better by more than the standard error
+    of the difference, of which the highest is taken (so that what few data sets have taught does
+    not win over what holds on most of them; Renggli 2020, arXiv 2010.06402). The highest prediction
+    where the generalist cannot be chosen.
     """
-    best = _first(found)
-    if known.generalist not in found or best == known.generalist:
-        return best
-    apart = found[best].log_odds - found[known.generalist].log_odds
-    return best if apart > pair_deviation(best, known.generalist, known) else known.generalist
+    held = known.generalist
+    if held not in found:
+        return _first(found)
+    clearly = {
+        name: one
+        for name, one in found.items()
+        if name != held and one.log_odds - found[held].log_odds > pair_deviation(name, held, known)
+    }
+    return _first(clearly) if clearly else held
 
 
 def _first(found: Forecasts) -> Strategy:

@@ -80,9 +80,10 @@ def settled(
     frozen: str | None,
     tap: str | None,
     learning_rate: float | None,
+    rate: Rate | None,
 ) -> Iterator[str]:
-    """What the user settled beside the strategy, and what the measurements themselves (`own`)
-    proposed.
+    """What the user settled beside the strategy, and what the measurements themselves (`own`) and
+    the `rate` that is known of the choice proposed.
     """
     stages = measured.stages
     if frozen is not None:
@@ -95,9 +96,9 @@ def settled(
             f"{_read(own)}."
         )
     if learning_rate is not None:
+        would = "the recipe's own" if rate is None else f"{rate.factor:g} times the recipe's own"
         yield (
-            f"The learning rate is {learning_rate:g}, as asked for; the engine would take the "
-            "recipe's own."
+            f"The learning rate is {learning_rate:g}, as asked for; the engine would take {would}."
         )
 
 
@@ -106,7 +107,8 @@ def faster(rates: Mapping[Strategy, Rate], chosen: Strategy) -> Iterator[str]:
     if chosen in rates:
         yield (
             f"{chosen} takes {rates[chosen].factor:g} times the learning rate of its recipe: with "
-            f"{rates[chosen].examples:,} training examples or more that did better."
+            f"{rates[chosen].backbone} and {rates[chosen].examples:,} training examples or more "
+            "that did better."
         )
 
 
@@ -139,7 +141,7 @@ def _choice(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
 
 def _settled(outcome: Outcome) -> str:
     if outcome.rival == ALWAYS:
-        return f"; {ALWAYS} is trained in any case, as the probe, and validation settles it"
+        return f"; {ALWAYS} is tried in any case, since it costs little"
     if not outcome.settles:
         return ", which so few validation rows cannot settle"
     if outcome.race <= 0:
@@ -242,7 +244,7 @@ def _probes(measured: Measurements) -> Iterator[str]:
             f"A linear probe on pretrained {own.stage} reaches {_percent(own.linear)}; random "
             "weights were not probed, since the strategy was given."
         )
-    if measured.together is not None:
+    if measured.together is not None and len(measured.stages) > 1:
         worse = f", clearly worse than {own.stage} alone" if len(measured.reads) == 1 else ""
         yield (
             "A linear probe on all stages side by side reaches "
@@ -261,6 +263,11 @@ def _table(measured: Measurements, known: Coefficients, outcome: Outcome) -> Ite
     words = scenario.name(measured, known.thresholds)
     if prior == outcome.engine:
         yield f"The table of scenarios agrees: {words} means {prior}."
+    elif outcome.kept:
+        yield (
+            f"The table of scenarios would say {prior} for {words}; measured trainings on other "
+            f"data speak for {outcome.engine}."
+        )
     else:
         yield (
             f"The table of scenarios would say {prior} for {words}; the measurements speak "

@@ -31,8 +31,8 @@ COMPARING = 0.1
 LEAST = 15.0
 """Seconds of that below which nothing is compared."""
 CLEARLY = 2.0
-"""Standard errors by which another one's probe must beat that of the largest: under that, probes
-misled more often than they helped (`benchmarks/backbones.py`)."""
+"""Standard errors by which another one's probe must beat that of the largest: on few examples
+probes mislead between backbones (`benchmarks/backbones.py`)."""
 PATIENCE = 2.0
 """One backbone may take so many times what comparing may."""
 

@@ -173,13 +173,13 @@ class Decision:
     """The choice, the evidence in sentences, and what was predicted for each strategy.
 
     `frozen` are the stages 1..boundary by name, `tap` the stages whose pooled output the head
-    reads. `learning_rate` 0 is the recipe's default. `margin` is
-    predicted accuracy over the runner-up's. `race` is the share of the search budget that the
-    runner-up gets (0 where the margin is beyond the interval). `engine` is what the engine would
-    have chosen where the user named a strategy (`forced`); `fixed` names what else the user
-    settled: "boundary", "taps", "learning_rate". `reads` are the stages that a head alone reads,
-    whatever the strategy; `rates` says by how much the learning rate of a strategy's default recipe
-    is multiplied, where it is.
+    reads. `learning_rate` 0 is the recipe's default. `margin` is predicted accuracy over the
+    runner-up's (negative where the best generalist was kept). `race` is the share of the search
+    budget that the runner-up gets (0 where it is not raced). `engine` is what the engine would have
+    chosen where the user named a strategy (`forced`); `fixed` names what else the user settled:
+    "boundary", "taps", "learning_rate". `reads` are the stages that a head alone reads, whatever
+    the strategy; `rates` says by how much the learning rate of a strategy's default recipe is
+    multiplied, where it is.
     """
 
     backbone: str

@@ -92,7 +92,7 @@ class TrialResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One trial in the journal. `origin` is "probe", "default", "runner-up", "longer" or
+    """One trial in the journal. `origin` is "probe", "default", "runner-up", "head", "longer" or
     "proposal"; `hyperparameters` is what the oracle proposed (empty for other trials); a failed
     trial has `failure` and no `result`. `seed` is the trial's own, from which it drew everything;
     `parent` the trial whose weights it went on from, whose epochs are not in its recipe.

@@ -152,7 +152,7 @@ def _probes(measured: Measurements) -> Table:
             f"{other.linear:.3f}" if other else "-",
             near.get(probe.stage, "-"),
         )
-    if measured.together is not None:
+    if measured.together is not None and len(measured.stages) > 1:
         mark = " (head)" if len(measured.reads) > 1 else ""
         table.add_row(f"all together{mark}", f"{measured.together:.3f}", "-", "-", "-")
     return table

@@ -42,12 +42,17 @@ def enough(setting: Setting, state: State, more: int = 0) -> bool:
     return most is not None and len(state.trials) + more >= most
 
 
+PASSED = ("runner-up", "head", "longer")
+"""Origins of fixed trials that are passed over where the budget does not hold them."""
+
+
 def allowance(setting: Setting, state: State, one: planning.Step) -> float | None:
     """Seconds the trial may take (infinite where no clock limits it); None: do not begin it."""
     ledger = setting.ledger
     if setting.budget.seconds is None or ledger.replay(one.number) is not None:
         return math.inf
-    if one.origin in ("runner-up", "longer") and _begun(ledger, one.number + 1):
+    after = range(one.number + 1, one.number + 1 + len(PASSED))
+    if one.origin in PASSED and any(_begun(ledger, number) for number in after):
         return None  # an earlier sitting passed it over
     left = setting.seconds_left()
     if left is None:

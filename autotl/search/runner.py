@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from autotl.search.trainers import Caller, Local, Progress, Trainer
 from autotl.search.trials import Setting, logits_of
 from autotl.train import default
 
+EXTRA = {"runner-up": "The runner-up", "head": "A head on all stages"}
+"""Fixed trials that a search may do without."""
 STOPPED = {
     "trials": "the number of trials was reached",
     "budget": "the rest of the budget would not do for another trial",
@@ -107,7 +109,8 @@ def _searched(setting: Setting) -> SearchRecord:
 def _fixed(setting: Setting) -> tuple[planning.Step, ...]:
     decision, measurements = setting.decision, setting.measurements
     several = len(decision.reads) > 1
-    taps = None if several else decision.reads or None
+    own = decision.taps if "taps" in decision.fixed else None  # of a decision without `reads`
+    taps = None if several else decision.reads or own
     probe = default("feature-extraction", measurements, taps=taps)
     if not measurements.pretrained:
         probe = replace(probe, pretrained=False)
@@ -122,16 +125,14 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
     """Run the fixed trials; says why the search must stop, or "" where it may go on."""
     for one in fixed:
         if enough(setting, state):
-            if one.origin == "runner-up":
-                state.notes.append(
-                    f"The runner-up {one.recipe.strategy} was not tried: {STOPPED['trials']}."
-                )
+            if one.origin in EXTRA:
+                state.notes.append(f"{EXTRA[one.origin]} was not tried: {STOPPED['trials']}.")
             return "trials"
         given = allowance(setting, state, one)
-        if given is None and one.origin == "runner-up":
+        if given is None and one.origin in EXTRA:
             state.notes.append(
-                f"The runner-up {one.recipe.strategy} was not tried: its share of the budget "
-                "would not do for half of its training."
+                f"{EXTRA[one.origin]} was not tried: its share of the budget would not do for half "
+                "of its training."
             )
         elif given is None:
             state.notes.append(
@@ -185,22 +186,24 @@ def _record(setting: Setting, state: State, stopped: str, seconds: float) -> Sea
         comparable=comparable,
         metric=setting.metric,
         stopped=STOPPED[stopped],
-        notes=(*state.notes, *_notes(setting, chosen, comparable)),
+        notes=(*state.notes, *_notes(setting, trials, chosen, comparable)),
         seconds=seconds,
     )
 
 
-def _notes(setting: Setting, chosen: Trial, comparable: int) -> list[str]:
+def _notes(setting: Setting, trials: Sequence[Trial], chosen: Trial, comparable: int) -> list[str]:
     if comparable < 2:
         return []
     notes = [f"The validation score is that of the best of {comparable} trials, hence optimistic."]
     few = len(setting.labels) < selection.FEW
-    if few and chosen.origin in ("probe", "default"):
-        others = "The linear probe was" if chosen.number == 0 else "The decision's choice was"
-        notes.append(
-            f"{others} kept: on under {selection.FEW} validation rows no other trial beat it by "
-            "more than one standard error."
-        )
+    done = selection.finished(trials)
+    if few and done[0].number == 0:
+        held = selection.incumbent(done, setting.metric, len(setting.labels))
+        name = "The linear probe" if held.number == 0 else "The decision's choice"
+        rule = f"on under {selection.FEW} validation rows"
+        beaten = f"{name} was beaten by more than one standard error ({rule})."
+        kept = f"{name} was kept: {rule} no other trial beat it by more than one standard error."
+        notes.append(kept if chosen.number == held.number else beaten)
     elif chosen.number == 0:
         notes.append(
             "The linear probe was kept: no other trial beat it on the validation rows (within one "

@@ -94,7 +94,7 @@ def eligible(
         return done
     if len(labels) >= FEW:
         return [trial for trial in done if _score(trial, metric) >= _score(probe, metric)]
-    held = incumbent(done, probe)
+    held = incumbent(done, metric, len(labels))
     whole, base = crossed.logits(held) if crossed else None, logits(held)
 
     def beats(trial: Trial) -> bool:
@@ -107,13 +107,19 @@ def eligible(
     return [trial for trial in done if trial is not held and beats(trial)] or [held]
 
 
-def incumbent(done: Sequence[Trial], probe: Trial) -> Trial:
-    """What few validation rows must speak against: the chosen strategy's own training, if no
-    deadline ended it, else the probe. Measurements say more of strategies than so few rows do
-    (`benchmarks/regret.py`).
+def incumbent(done: Sequence[Trial], metric: Metric, rows: int) -> Trial:
+    """What few validation rows must speak against: the chosen strategy's own training or the longer
+    one of it, whichever is `ranked` first, if no deadline ended them; else the probe, the first of
+    those `done`. Measurements say more of strategies than so few rows do (`benchmarks/regret.py`).
     """
-    chosen = (trial for trial in done if trial.origin == "default")
-    return next((one for one in chosen if one.result and one.result.stopped != "deadline"), probe)
+    whole = [one for one in done if one.result and one.result.stopped != "deadline"]
+    own = [one for one in whole if one.origin == "default"]
+    own += [
+        one
+        for one in whole
+        if own and one.origin == "longer" and one.recipe.strategy == own[0].recipe.strategy
+    ]
+    return ranked(own, metric, rows)[0] if own else done[0]
 
 
 def clearly_better(
