@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from choices import Run, Way
+from choices import Way
+from trained import Run
 
 from autotl.decide.features import odds
 from autotl.measure.ranking import CLEARLY

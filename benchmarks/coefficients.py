@@ -19,9 +19,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from choices import fitted_rows, runs
+from choices import fitted_rows
 from fitting import fit
 from kept import read
+from trained import runs
 from variants import rates
 
 from autotl.decide.coefficients import FILE

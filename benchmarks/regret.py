@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from choices import Run, Way, runs, ways
+from choices import Way, ways
 from numpy.typing import NDArray
+from trained import Run, runs
 from variants import SHIFTED
 
 from autotl.records import STRATEGIES, Strategy

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from choices import Run, runs
+from trained import Run, runs
 
 from autotl.decide.features import FEATURES, features
 

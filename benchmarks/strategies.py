@@ -29,9 +29,11 @@ import regret
 import signals
 import variants
 from cells import Bench, recipe_of
+from choices import ways
 from fashion import npz
 from kept import keep, read
 from machine import statement
+from trained import runs
 
 from autotl.decide.coefficients import trainer_digest
 from autotl.decide.prediction import possible
@@ -81,10 +83,10 @@ def main() -> None:
             parser().error("name DATA, or --table")
         run(options)
     rows = read(ROWS)
-    found = regret.runs(rows)
+    found = runs(rows)
     print(regret.table(rows), signals.table(rows), variants.table(rows), sep="\n\n")
     if len({run.data for run in found}) >= regret.SETS:
-        print("", backbones.table(found, regret.ways(found)["autotl"]), sep="\n")
+        print("", backbones.table(found, ways(found)["autotl"]), sep="\n")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -23,12 +23,12 @@ def backbones(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def runs(backbone: str, parameters: int, probe: float, accuracy: float) -> list[Any]:
     """The run of one backbone, whose probe and full fine-tuning have these accuracies."""
-    choices = importlib.import_module("choices")
+    trained = importlib.import_module("trained")
     one = measured(pretrained=probe)
     one = replace(one, parameters_above=(parameters, *one.parameters_above[1:]))
     made = rows("x", full=accuracy)
     made[0]["measurements"] = to_json(one)
-    return list(choices.runs([row | {"backbone": backbone} for row in made]))
+    return list(trained.runs([row | {"backbone": backbone} for row in made]))
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_full_fine_tuning_is_at_the_rate_that_a_run_takes(
     made = rows("x")
     full = next(row for row in made if row["strategy"] == "full-fine-tune")
     faster = full | {"variant": "rate x 3", "accuracy": 0.9}
-    monkeypatch.setattr(choices, "rates", lambda rows: (line,))
+    monkeypatch.setattr(importlib.import_module("trained"), "rates", lambda rows: (line,))
     assert regret.runs(made) == []  # its training is missing
     (run,) = regret.runs([*made, faster])
     assert run.accuracy("full-fine-tune") == 0.9

@@ -60,14 +60,15 @@ def decide(
     named = with_stages(measurements, None, tap)
     known, digest = (coefficients, "given") if coefficients else shipped()
     found = forecasts(measurements, known, epochs)
-    if tap is not None and ALWAYS in found:  # the others do not read it
+    if ALWAYS in found:  # the others do not read a tap that was named
         found[ALWAYS] = forecasts(named, known, epochs)[ALWAYS]
     left = seconds_left if seconds_left is not None else budget.seconds
     outcome = _outcome(measurements, known, found, strategy, left)
     chosen, stages = outcome.chosen, measurements.stages
-    boundary, taps = cut(chosen, named)
-    higher = _rates(measurements, known)
+    (boundary, taps), higher = cut(chosen, named), _rates(measurements, known)
     given = {"boundary": frozen, "taps": tap, "learning_rate": learning_rate}
+    settled = reasons.settled(named, own, frozen, tap, learning_rate, higher.get(chosen))
+    faster = reasons.faster(higher, chosen) if learning_rate is None else ()
     return Decision(
         backbone=measurements.backbone,
         input_size=measurements.input_size,
@@ -83,11 +84,7 @@ def decide(
         margin=_margin(found, chosen, outcome.rival),
         race=outcome.race,
         scenario=scenario.name(measurements, known.thresholds),
-        reasons=(
-            *reasons.settled(named, own, frozen, tap, learning_rate, higher.get(chosen)),
-            *reasons.sentences(measurements, known, found, outcome),
-            *(reasons.faster(higher, chosen) if learning_rate is None else ()),
-        ),
+        reasons=(*settled, *reasons.sentences(measurements, known, found, outcome), *faster),
         predicted={name: one.shown for name, one in found.items()},
         coefficients=digest,
         provisional=known.provisional or not outcome.same_code,

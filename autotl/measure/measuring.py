@@ -16,6 +16,7 @@ from autotl.errors import DeadlineError, ResourceError
 from autotl.measure import depth, probes, quality, size
 from autotl.measure.together import together
 from autotl.records import (
+    CurvePoint,
     LoadRecord,
     LocatedBackbone,
     Measurements,
@@ -116,10 +117,7 @@ def measure(
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait for each other's core
         found, linears, tap, boundary = probe(sample, stages, above, progress=progress)
         whole, reads = _together(sample, tap, linears[tap - 1])
-        tapped = (sample.pretrained or sample.random)[tap - 1]
-        rows = slice(None) if sample.pretrained else sample.random_rows
-        kept = (sample.labels[rows], sample.classes, sample.fold[rows])
-        curve = probes.curve(tapped, *kept, linears[tap - 1], seed=seed)
+        curve = _curve(sample, tap, linears[tap - 1], seed)
         orientation = orientation_matters(sample, tap, linears[tap - 1].strength)
         counts = _size(size.count(load, split, labels), sample, tap, spec["rows"], name)
     return Measurements(
@@ -142,6 +140,13 @@ def measure(
         together=whole,
         reads=reads,
     )
+
+
+def _curve(sample: Sample, tap: int, tapped: probes.Linear, seed: int) -> tuple[CurvePoint, ...]:
+    features = (sample.pretrained or sample.random)[tap - 1]
+    rows = slice(None) if sample.pretrained else sample.random_rows
+    kept = (sample.labels[rows], sample.classes, sample.fold[rows])
+    return probes.curve(features, *kept, tapped, seed=seed)
 
 
 def _together(
