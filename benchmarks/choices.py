@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from fitting import fit
+from numpy.typing import NDArray
 from trained import PROBE, Run
 from variants import SHIFTED
 
@@ -72,6 +73,7 @@ def ways(found: Sequence[Run]) -> dict[str, Way]:
         "autotl without similarity": lambda run: unlike(_unlike(run)),
         "autotl, highest prediction": _left_out(found, _ours_predicted, coefficients),
         "autotl, highest validation": _left_out(found, _ours_highest, coefficients),
+        "autotl, choice unless beaten": _left_out(found, _ours_held, coefficients),
         "autotl, probe unless beaten": _left_out(found, _ours_unless, coefficients),
         "choice and best generalist": _left_out(found, _with_generalist, _known),
         **always,
@@ -154,13 +156,36 @@ def _ours_highest(known: Coefficients, run: Run) -> Choice:
     return replace(_best_of(run, names), strategy=best)
 
 
-def _ours_unless(known: Coefficients, run: Run) -> Choice:
-    """The same trainings, of which the probe is kept unless another one beats it on the validation
+def _ours_held(known: Coefficients, run: Run) -> Choice:
+    """The same trainings, of which the choice is kept unless another one beats it on the validation
     rows by more than a standard error.
     """
     names = _named(known, run)
-    kept = selected(run, _tried(run, names), PROBE)
-    return replace(_best_of(run, names), strategy=kept)
+    return replace(_best_of(run, names), strategy=_unless(run, _tried(run, names), names[0]))
+
+
+def _ours_unless(known: Coefficients, run: Run) -> Choice:
+    """The same with the probe in place of the choice."""
+    names = _named(known, run)
+    tried = _tried(run, names)
+    return replace(_best_of(run, names), strategy=_unless(run, tried, tried[0]))
+
+
+def _unless(run: Run, tried: Sequence[Strategy], first: Strategy) -> Strategy:
+    """The first one, unless others are clearly better, of which the highest score is taken."""
+    base = _told(run, first)
+    better = [
+        name
+        for name in tried
+        if selection.clearly_better(_told(run, name), base, run.labels, "accuracy")
+    ]
+    return max(better or [first], key=lambda name: float(run.whole[name]["validation"]))
+
+
+def _told(run: Run, name: Strategy) -> NDArray[np.float32]:
+    """What it said of the validation rows, as (validation, classes) of zeros and ones."""
+    answers = np.frombuffer(bytes.fromhex(run.whole[name]["validation_told"]), np.uint8)
+    return np.eye(run.measured.size.classes, dtype=np.float32)[answers]
 
 
 def _ours_predicted(known: Coefficients, run: Run) -> Choice:
@@ -215,21 +240,19 @@ def _tried(run: Run, names: Sequence[Strategy]) -> list[Strategy]:
 
 
 def _best_of(run: Run, names: Sequence[Strategy]) -> Choice:
-    """What a search keeps of these, the first its choice, and the probe; it took measuring too."""
+    """What a search keeps of these and the probe; it took measuring too."""
     tried = _tried(run, names)
-    kept = selected(run, tried, names[0])
+    kept = selected(run, tried)
     return Choice(strategy=kept, seconds=run.measured.seconds + run.seconds(tried))
 
 
-def selected(run: Run, tried: Sequence[Strategy], chosen: Strategy) -> Strategy:
+def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
     """The one that the search's own rule keeps; the first is the probe."""
-    classes = run.measured.size.classes
     trials, told = [], {}
     for place, name in enumerate(tried):
         number = place if PROBE in tried else place + 1  # trial 0 is the probe
         row = run.whole[name]
-        answers = np.frombuffer(bytes.fromhex(row["validation_told"]), np.uint8)
-        told[number] = np.eye(classes, dtype=np.float32)[answers]
+        told[number] = _told(run, name)
         metrics = {"accuracy": row["validation"], "log-loss": row["validation_loss"]}
         result = TrialResult(
             metrics=metrics,
@@ -241,7 +264,7 @@ def selected(run: Run, tried: Sequence[Strategy], chosen: Strategy) -> Strategy:
         )
         trial = Trial(
             number=number,
-            origin="default" if name == chosen != PROBE else "runner-up",
+            origin="default",
             recipe=from_json(Recipe, row["recipe"]),
             hyperparameters={},
             status="finished",

@@ -29,7 +29,12 @@ from autotl.records import STRATEGIES, Strategy
 LEAST = 200
 """Examples from which on the bars hold."""
 BARS = {"mean": 0.5, "90 %": 2.0, "worst": 3.0, "cost": 0.3}
-FEW_WAYS = ("autotl", "autotl, probe unless beaten", *(f"always {name}" for name in STRATEGIES))
+FEW_WAYS = (
+    "autotl",
+    "autotl, choice unless beaten",
+    "autotl, probe unless beaten",
+    *(f"always {name}" for name in STRATEGIES),
+)
 """Ways that are shown for the smaller cells too."""
 SETS = 3
 """Data sets, the least that a regret can be told from."""

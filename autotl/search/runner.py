@@ -195,16 +195,14 @@ def _notes(setting: Setting, trials: Sequence[Trial], chosen: Trial, comparable:
     if comparable < 2:
         return []
     notes = [f"The validation score is that of the best of {comparable} trials, hence optimistic."]
-    few = len(setting.labels) < selection.FEW
-    done = selection.finished(trials)
-    if few and done[0].number == 0:
-        held = selection.incumbent(done, setting.metric, len(setting.labels))
-        name = "The linear probe" if held.number == 0 else "The decision's choice"
-        rule = f"on under {selection.FEW} validation rows"
-        beaten = f"{name} was beaten by more than one standard error ({rule})."
-        kept = f"{name} was kept: {rule} no other trial beat it by more than one standard error."
-        notes.append(kept if chosen.number == held.number else beaten)
-    elif chosen.number == 0:
+    proposed = any(trial.origin == selection.PROPOSAL for trial in trials)
+    if len(setting.labels) < selection.FEW and proposed:
+        did = f"trial {chosen.number} did" if chosen.origin == selection.PROPOSAL else "none did"
+        notes.append(
+            f"On under {selection.FEW} validation rows a proposal must beat the best of the other "
+            f"trials by more than one standard error: {did}."
+        )
+    if chosen.number == 0:
         notes.append(
             "The linear probe was kept: no other trial beat it on the validation rows (within one "
             "row, the lower log loss is better)."

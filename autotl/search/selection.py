@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from autotl.records import Metric, Recipe, Trial
 
 FEW = 200
-"""Validation rows under which a trial must beat the `incumbent` by more than one standard error: on
-out-of-fold predictions where both have them (heads alone, if each class has two rows and the
+"""Validation rows under which a proposal must beat the `incumbent` by more than one standard error:
+on out-of-fold predictions where both have them (heads alone, if each class has two rows and the
 deadline left time for folds), else on the validation rows."""
 KEPT = 3
+PROPOSAL = "proposal"
+"""The origin of a trial that the oracle proposed."""
 
 Logits = Callable[[Trial], NDArray[np.float32]]
 
@@ -85,16 +87,16 @@ def eligible(
     """The finished trials that may be selected: the `incumbent` where no other is left.
 
     With `FEW` validation rows or more none that scores below trial 0, the probe, on these, not by
-    one example either. With fewer only trials that beat the incumbent by more than one standard
+    one example either. With fewer only proposals that beat the incumbent by more than one standard
     error of the paired difference, on out-of-fold predictions where `crossed` has them of both.
     """
     done = finished(trials)
     probe = next((trial for trial in done if trial.number == 0), None)
-    if probe is None:
-        return done
-    if len(labels) >= FEW:
+    if len(labels) >= FEW and probe is not None:
         return [trial for trial in done if _score(trial, metric) >= _score(probe, metric)]
     held = incumbent(done, metric, len(labels))
+    if len(labels) >= FEW or held is None:
+        return done
     whole, base = crossed.logits(held) if crossed else None, logits(held)
 
     def beats(trial: Trial) -> bool:
@@ -104,22 +106,16 @@ def eligible(
             return clearly_better(own, whole, crossed.labels, metric)
         return clearly_better(logits(trial), base, labels, metric)
 
-    return [trial for trial in done if trial is not held and beats(trial)] or [held]
+    return [one for one in done if one.origin == PROPOSAL and beats(one)] or [held]
 
 
-def incumbent(done: Sequence[Trial], metric: Metric, rows: int) -> Trial:
-    """What few validation rows must speak against: the chosen strategy's own training or the longer
-    one of it, whichever is `ranked` first, if no deadline ended them; else the probe, the first of
-    those `done`. Measurements say more of strategies than so few rows do (`benchmarks/regret.py`).
+def incumbent(done: Sequence[Trial], metric: Metric, rows: int) -> Trial | None:
+    """What proposals must beat where validation rows are few: the first of the trials that every
+    search has, as they are `ranked`. They are few, so the highest score flatters little, and of
+    several rules it lost the least (`benchmarks/regret.py`).
     """
-    whole = [one for one in done if one.result and one.result.stopped != "deadline"]
-    own = [one for one in whole if one.origin == "default"]
-    own += [
-        one
-        for one in whole
-        if own and one.origin == "longer" and one.recipe.strategy == own[0].recipe.strategy
-    ]
-    return ranked(own, metric, rows)[0] if own else done[0]
+    fixed = [trial for trial in done if trial.origin != PROPOSAL]
+    return next(iter(ranked(fixed, metric, rows)), None)
 
 
 def clearly_better(
