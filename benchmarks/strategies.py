@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("data", type=Path, nargs="?")
     made.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's IDX files")
     made.add_argument("--cifar", type=Path, help="CIFAR-10 whole, for its cell of 20,000")
-    made.add_argument("--quick", action="store_true", help="what twenty minutes hold")
+    made.add_argument("--quick", action="store_true", help="two cells of four sets")
     made.add_argument("--minutes", type=float, help="begin no training after that time")
     made.add_argument("--backbones", nargs="+", default=list(SIZES), choices=list(SIZES))
     made.add_argument("--sets", nargs="+", choices=SETS)
