@@ -40,6 +40,7 @@ from autotl.sitting import (
     run_records,
     same_files,
 )
+from autotl.split import bundled
 from autotl.worker import Worker, memory_ceiling
 
 Options = dict[str, Any]
@@ -190,6 +191,7 @@ def _decided(
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
     tools["trained"] = at.run is not None
     tools["name"] = lambda row: loaded.dataset.ids[rows.train[row]]
+    tools["bundles"] = bundled(loaded.dataset, loaded.hashes, rows.train)
     tools["given"] = tools["trained"] and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}

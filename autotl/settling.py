@@ -15,6 +15,7 @@ from autotl.measure import MOST, beforehand, rank, time_to_compare, timed
 from autotl.plugins import AUTO, choose_input_size, located, resized, smaller, takes, usable
 from autotl.records import LocatedBackbone, Measurements, Ranked, Ranking, Split, Strategy
 from autotl.sitting import Sitting
+from autotl.split import bundled
 from autotl.train import default
 from autotl.worker import Worker
 
@@ -70,6 +71,7 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
         examples=len(data.labels),
         seed=asked.seed,
         seconds_left=left,
+        bundles=bundled(data, known.loaded.hashes, known.rows.train),
         progress=at.listener.progress,
     )
     return found.chosen, found.reason, found

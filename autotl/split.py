@@ -64,6 +64,15 @@ def split(dataset: Dataset, hashes: Sequence[str], *, seed: int) -> Split:
     return _recorded(sides, dropped, copies, notes)
 
 
+def bundled(dataset: Dataset, hashes: Sequence[str], rows: Sequence[int]) -> tuple[int, ...]:
+    """For each of `rows` the number of its bundle: copies of one image and rows of one group have
+    the same one.
+    """
+    bundles = _bundles(dataset, hashes, rows)
+    number = {row: i for i, bundle in enumerate(bundles) for row in bundle.rows}
+    return tuple(number[row] for row in rows)
+
+
 def digest(train: Sequence[int], validation: Sequence[int], test: Sequence[int]) -> str:
     """SHA-256 in hex of the row numbers, side by side."""
     total = hashlib.sha256()

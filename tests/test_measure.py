@@ -92,6 +92,36 @@ def test_folds_part_each_class_evenly(drawn: list[int], seed: int) -> None:
     assert np.ptp(counts.sum(axis=0)) <= 1
 
 
+rows_with_bundles = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=2)
+
+
+@given(rows_with_bundles, st.integers(0, 5))
+@settings(deadline=None)
+def test_bundles_stay_in_one_fold(drawn: list[tuple[int, int]], seed: int) -> None:
+    labels, bundles = (np.array(side) for side in zip(*drawn, strict=True))
+    fold = probes.fold_numbers(labels, seed=seed, bundles=bundles.tolist())
+    assert ((fold >= 0) & (fold < probes.FOLDS)).all()
+    alone = [label for label in range(4) if len(set(bundles[labels == label])) == 1]
+    for number in set(bundles):
+        assert len(set(fold[(bundles == number) & ~np.isin(labels, alone)])) <= 1
+    if len(labels) > np.bincount(labels).max() > 1:
+        assert len(set(fold)) > 1, "a fold is judged by the others"
+    assert (fold == probes.fold_numbers(labels, seed=seed, bundles=bundles.tolist())).all()
+
+
+def test_bundles_of_one_row_leave_the_folds_as_they_are() -> None:
+    labels = np.arange(40) % 3
+    plain = probes.fold_numbers(labels, seed=2)
+    assert (probes.fold_numbers(labels, seed=2, bundles=range(40)) == plain).all()
+
+
+def test_bundled_folds_are_stratified() -> None:
+    labels = np.repeat(np.arange(3), 60)
+    fold = probes.fold_numbers(labels, seed=0, bundles=(np.arange(180) // 4).tolist())
+    counts = np.array([[np.sum((fold == f) & (labels == c)) for f in range(5)] for c in range(3)])
+    assert counts.min() >= 8, "twelve of each class are even"
+
+
 @pytest.mark.parametrize(("n", "d"), [(60, 10), (40, 90), (50, 50)])
 def test_left_out_predictions_are_those_of_a_fit_without_the_fold(n: int, d: int) -> None:
     features, labels = made(n, d)

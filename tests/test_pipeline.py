@@ -219,6 +219,17 @@ def test_a_run_in_python_labels_files(finished: tuple[Path, str, str], tmp_path:
     assert np.mean(right) > 0.8
 
 
+def test_probes_are_judged_by_groups_that_they_did_not_see(tmp_path: Path) -> None:
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(60), 5)
+    looks = rng.integers(0, 256, (60, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    images = np.clip(looks[group] + rng.normal(0, 20, (300, 32, 32, 3)), 0, 255).astype(np.uint8)
+    labels = group % 2  # of a group, and of nothing that is to be seen
+    np.savez(tmp_path / "patients.npz", images=images, labels=labels, groups=group)
+    found = autotl.inspect(tmp_path / "patients.npz", trials=1)
+    best = max(probe.linear for probe in found.measurements.probes)
+    assert best < 0.75, "a probe that saw a group's other images knows its label"
+
+
 def test_inspect_shows_the_evidence_and_writes_nothing(tmp_path: Path) -> None:
     shown = _autotl("inspect", "digits", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr

@@ -40,8 +40,11 @@ def chosen_among(
     """What is chosen where these backbones have weights, and what was handed to the ranking."""
     handed: list[Any] = []
 
-    def rank(candidates: Any, labels: Any, classes: int, store: Any, *_: Any, **__: Any) -> Ranking:
-        handed.append((candidates, labels.tolist(), classes, store(candidates[0], [2, 0])))
+    def rank(
+        candidates: Any, labels: Any, classes: int, store: Any, *_: Any, **wishes: Any
+    ) -> Ranking:
+        given = (labels.tolist(), classes, store(candidates[0], [2, 0]), wishes["bundles"])
+        handed.append((candidates, *given))
         return Ranking(chosen="b", reason="why", examples=2, candidates=())
 
     def once(step: str, function: Any, *arguments: Any, **options: Any) -> Any:
@@ -66,8 +69,10 @@ def chosen_among(
         if recorded is None
         else SimpleNamespace(recorded=lambda step, _: recorded if step == "backbone" else None),
     )
-    data = SimpleNamespace(labels=[0, 1, 1, 0, 1], classes=["x", "y"])
-    loaded: Any = SimpleNamespace(dataset=data, hashes=[])
+    data = SimpleNamespace(
+        labels=[0, 1, 1, 0, 1], classes=["x", "y"], groups=None, ids=tuple("abcde")
+    )
+    loaded: Any = SimpleNamespace(dataset=data, hashes=list("hijkh"))
     rows: Any = SimpleNamespace(train=(4, 2, 0))
     known: Any = SimpleNamespace(
         at=at, loaded=loaded, rows=rows, side=40, cache=Path("cache"), worker=None
@@ -79,10 +84,11 @@ def chosen_among(
 def test_several_backbones_are_ranked_on_training_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     found, handed = chosen_among(monkeypatch, ["a", "b", "c", "d", "e"])
     assert found == ("b", "why")
-    candidates, labels, classes, stored = handed[0]
+    candidates, labels, classes, stored, bundles = handed[0]
     assert candidates == [(name, 50) for name in "abcd"]
     assert (labels, classes) == ([1, 1, 0], 2)
     assert stored == (Path("x.npy"), "key", [0])  # training row 2 was set aside
+    assert bundles[0] == bundles[2] != bundles[1], "copies are judged together"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autotl.errors import DataError
 from autotl.records import Dataset
-from autotl.split import digest, split
+from autotl.split import bundled, digest, split
 
 SIDES = ("train", "validation", "test")
 
@@ -158,6 +158,17 @@ def test_groups_torn_by_given_splits_are_said() -> None:
     groups = ["a"] * 70 + ["b"] * 30
     done = split(dataset(BALANCED, splits=splits, groups=groups), own(BALANCED), seed=0)
     assert any("2 groups occur in several" in note for note in done.record.notes)
+
+
+def test_copies_and_groups_are_in_one_bundle() -> None:
+    data = dataset([0, 0, 0, 1, 1, 1], groups=list("abbcad"))
+    hashes = ["x", "y", "z", "y", "w", "v"]
+    numbers = bundled(data, hashes, (0, 1, 2, 3, 4, 5))
+    assert numbers[1] == numbers[2] == numbers[3], "of one group, and copies"
+    assert numbers[0] == numbers[4], "of one group"
+    assert len(set(numbers)) == 3
+    some = bundled(data, hashes, (5, 4, 2))
+    assert len(set(some)) == len(some) == 3, "by place, of these rows alone"
 
 
 def test_order_of_rows_does_not_matter() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,6 +93,7 @@ def measure(
     trained: bool = False,
     deadline: float | None = None,
     name: Callable[[int], str] = str,
+    bundles: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
     """Measure size, similarity, probes and speed; at most `SAMPLE` training rows are probed.
@@ -102,16 +103,17 @@ def measure(
     that the strategy is not to be chosen: where there are pretrained weights, random ones are then
     left out, and half as many rows are compared with the source domain. `trained` says that trials
     will follow: all rows then pass the pretrained backbone, up to `WHOLE` of training, as the first
-    trial will want them. `name(i)` is the id of training row i. Everything but `speed` and
-    `seconds` is a function of the data, the seed, `given` and `trained`. Raises `ResourceError`
-    where the networks take longer than `deadline` seconds, and what the worker raises.
+    trial will want them. `name(i)` is the id of training row i; rows with the same number in
+    `bundles` (train,) are in one fold of the probes. Everything but `speed` and `seconds` is a
+    function of the data, the seed, `given` and `trained`. Raises `ResourceError` where the networks
+    take longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
     spec = _spec(pixels, located, labels, folder, seed, given)
     spec["whole"] = len(labels) <= (WHOLE if trained else SAMPLE)
     answer = within(worker, "autotl.measure.sample:run", spec, "measuring", deadline, progress)
-    sample = _sample(spec, answer, labels, pixels.classes, seed)
+    sample = _sample(spec, answer, labels, pixels.classes, bundles)
     stages = located.backbone.stages
     above = tuple(answer["parameters_above"])
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait for each other's core
@@ -218,12 +220,13 @@ def _sample(
     answer: dict[str, Any],
     labels: NDArray[np.int32],
     classes: int,
-    seed: int,
+    bundles: Sequence[int] | None,
 ) -> Sample:
     rows = np.array(spec["rows"])
+    alike = None if bundles is None else np.asarray(bundles)[rows].tolist()
     return Sample(
         labels=np.asarray(labels[rows]),
-        fold=probes.fold_numbers(labels[rows], seed=seed),
+        fold=probes.fold_numbers(labels[rows], seed=spec["seed"], bundles=alike),
         classes=classes,
         pretrained=_features(answer["pretrained"], rows if spec["whole"] else None),
         random=_features(answer["random"]),

@@ -6,6 +6,7 @@ regression on one-hot targets; a fold's scatter matrix is made once for every st
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +39,17 @@ class Linear:
     right: NDArray[np.bool_]
 
 
-def fold_numbers(labels: Labels, *, seed: int, count: int = FOLDS) -> NDArray[np.int64]:
-    """Stratified fold, 0 .. count-1, of every row of `labels` (n,)."""
+def fold_numbers(
+    labels: Labels, *, seed: int, count: int = FOLDS, bundles: Sequence[int] | None = None
+) -> NDArray[np.int64]:
+    """Stratified fold, 0 .. count-1, of every row of `labels` (n,).
+
+    Rows with the same number in `bundles` (n,) are in one fold, and the folds as stratified as
+    that allows. Only where all rows of a class are of one bundle it is torn: else no probe would
+    see the class that it is judged by.
+    """
+    if bundles is not None and len(np.unique(bundles)) < len(labels):
+        return _bundle_folds(np.asarray(labels), np.asarray(bundles), seed, count)
     rng = np.random.default_rng(seed)
     fold = np.empty(len(labels), np.int64)
     start = 0
@@ -47,6 +57,28 @@ def fold_numbers(labels: Labels, *, seed: int, count: int = FOLDS) -> NDArray[np
         rows = rng.permutation(np.flatnonzero(labels == label))
         fold[rows] = (start + np.arange(len(rows))) % count
         start += len(rows)
+    return fold
+
+
+def _bundle_folds(
+    labels: Labels, bundles: NDArray[np.int64], seed: int, count: int
+) -> NDArray[np.int64]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    numbers = np.unique(bundles, return_inverse=True)[1].reshape(-1)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(np.unique(numbers[rows])) == 1:
+            numbers[rows] = numbers.max() + 1 + np.arange(len(rows))
+    parts = min(count, int(np.bincount(labels).max()), len(np.unique(numbers)))
+    if parts < 2:
+        return fold_numbers(labels, seed=seed, count=count)
+    fold = np.empty(len(labels), np.int64)
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes smaller than the folds are many
+        for number, (_, out) in enumerate(splitter.split(labels, labels, numbers)):
+            fold[out] = number
     return fold
 
 

@@ -54,12 +54,14 @@ def rank(
     examples: int,
     seed: int,
     seconds_left: float | None = None,
+    bundles: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
     """Probe each backbone, and choose (see `choose`).
 
     `candidates` are backbones with weights; `labels` (n,) those of the training rows, of which
-    `store(located, rows)` keeps the pixels of some; `examples` is how many images there are in all.
+    `store(located, rows)` keeps the pixels of some; rows with the same number in `bundles` (n,) are
+    in one fold of the probe; `examples` is how many images there are in all.
     A backbone that its plugin cannot build, for which memory does not suffice or for which there is
     no time is set aside with the reason; where only time was lacking for all, the smallest is
     taken, else the first one's error is raised.
@@ -67,7 +69,8 @@ def rank(
     begun = time.monotonic()
     rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
     decode = (time.monotonic() - begun) / (len(rows) * len(candidates))
-    fold = probes.fold_numbers(labels[rows], seed=seed)
+    alike = None if bundles is None else [bundles[row] for row in rows]
+    fold = probes.fold_numbers(labels[rows], seed=seed, bundles=alike)
     found: list[Ranked] = []
     rights: dict[str, NDArray[np.bool_]] = {}
     errors: list[AutotlError] = []
