@@ -42,8 +42,12 @@ def enough(setting: Setting, state: State, more: int = 0) -> bool:
     return most is not None and len(state.trials) + more >= most
 
 
-PASSED = ("runner-up", "head", "longer")
-"""Origins of fixed trials that are passed over where the budget does not hold them."""
+PASSED = {
+    "runner-up": "The runner-up",
+    "head": "A head on all stages",
+    "longer": "A longer training",
+}
+"""Origins of fixed trials that are passed over where the budget does not hold them, in words."""
 
 
 def allowance(setting: Setting, state: State, one: planning.Step) -> float | None:

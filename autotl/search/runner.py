@@ -20,14 +20,12 @@ from autotl.records import (
     Trial,
 )
 from autotl.search import planning, selection
-from autotl.search.course import State, allowance, enough, hopeless, take
+from autotl.search.course import PASSED, State, allowance, enough, hopeless, take
 from autotl.search.proposing import base_of, run_proposals, settled_by
 from autotl.search.trainers import Caller, Local, Progress, Trainer
 from autotl.search.trials import Setting, logits_of
 from autotl.train import default
 
-EXTRA = {"runner-up": "The runner-up", "head": "A head on all stages"}
-"""Fixed trials that a search may do without."""
 STOPPED = {
     "trials": "the number of trials was reached",
     "budget": "the rest of the budget would not do for another trial",
@@ -125,14 +123,14 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
     """Run the fixed trials; says why the search must stop, or "" where it may go on."""
     for one in fixed:
         if enough(setting, state):
-            if one.origin in EXTRA:
-                state.notes.append(f"{EXTRA[one.origin]} was not tried: {STOPPED['trials']}.")
+            if one.origin in PASSED:
+                state.notes.append(f"{PASSED[one.origin]} was not tried: {STOPPED['trials']}.")
             return "trials"
         given = allowance(setting, state, one)
-        if given is None and one.origin in EXTRA:
+        if given is None and one.origin in PASSED:
             state.notes.append(
-                f"{EXTRA[one.origin]} was not tried: its share of the budget would not do for half "
-                "of its training."
+                f"{PASSED[one.origin]} was not tried: its share of the budget would not do for "
+                "half of its training."
             )
         elif given is None:
             state.notes.append(
