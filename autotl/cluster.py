@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any, Self
 import filelock
 
 from autotl import errors
+from autotl.calls import Progress
 from autotl.errors import (
     AutotlError,
     DeadlineError,
@@ -35,8 +36,6 @@ from autotl.errors import (
 from autotl.files import sha256, write_atomically
 from autotl.records import StoredPixels
 from autotl.worker import Worker
-
-Progress = Callable[[str, int, int], None] | None
 
 CORES = 2
 """Processor cores that a trial asks the cluster for, where a node has as many."""
@@ -121,7 +120,7 @@ class Cluster:
             self._objects[digest] = _ray().put(Path(path).read_bytes())
         return digest
 
-    def train(self, spec: dict[str, Any], deadline: float | None, progress: Progress) -> Any:
+    def train(self, spec: dict[str, Any], deadline: float | None, progress: Progress | None) -> Any:
         """Run the trial on a node, and write its files here. It is not told how far it is, and
         starts from its beginning where it is run again.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl.calls import Progress
 from autotl.errors import DataError, UnreadableError, UsageError
 from autotl.files import expanded, look
 from autotl.pixels import IMAGE_SUFFIXES, decode, pillow_warnings_ignored, printable
@@ -28,7 +29,6 @@ BATCH = 16
 
 _MOST_BATCH_BYTES = 64_000_000
 
-Progress = Callable[[str, int, int], None]
 Content = Path | bytes | NDArray[np.uint8]
 Item = tuple[str, Content]
 Pixels = NDArray[np.uint8]

@@ -365,7 +365,7 @@ def test_a_parent_that_forgets_to_close_leaves_no_orphan(tmp_path):
 def test_it_works_from_a_zip_in_a_folder_that_is_gone(tmp_path, monkeypatch):
     archive = tmp_path / "autotl.zip"
     with zipfile.ZipFile(archive, "w") as zipped:
-        for name in ("__init__", "errors", *(f"worker/{p.stem}" for p in worker_files())):
+        for name in ("__init__", "calls", "errors", *(f"worker/{p.stem}" for p in worker_files())):
             zipped.write(ROOT / "autotl" / f"{name}.py", f"autotl/{name}.py")
     folder = tmp_path / "odd folder"
     folder.mkdir()

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,11 +22,16 @@ from numpy.typing import NDArray
 
 from autotl import pixels
 from autotl.activations import store
+from autotl.calls import Progress
 from autotl.errors import DataError, UnreadableError
-from autotl.records import Dataset, LocatedBackbone, SetAside, StoredPixels
+from autotl.records import (
+    Dataset,
+    LocatedBackbone,
+    SetAside,
+    StoredPixels,
+)
 from autotl.rows import Server, Source
 
-Progress = Callable[[str, int, int], None] | None
 VERSION = 1
 """Raised whenever decoding or resizing gives other pixels than before."""
 TYPES: dict[str, Any] = {"labels": np.int32, "decode": np.float64}
@@ -62,7 +67,7 @@ def store_pixels(
     *,
     folder: Path,
     crops: bool = True,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> StoredPixels:
     """Decode training and validation rows, and store them in two sizes.
 
@@ -120,7 +125,7 @@ def _keep(
     shapes: Mapping[str, tuple[int, ...]],
     keys: Mapping[str, str],
     folder: Path,
-    progress: Progress,
+    progress: Progress | None,
 ) -> None:
     """Store parts of these shapes: pixels, labels, the seconds that decoding a row takes."""
     types = [TYPES.get(part, np.uint8) for part in shapes]
@@ -145,7 +150,7 @@ def store_rows(
     hashes: Sequence[str],
     located: LocatedBackbone,
     folder: Path,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> StoredRows:
     """Decode rows (the test split, say) and store them at the input size.
 
@@ -225,7 +230,9 @@ class _Images:
         )
 
 
-def _fill(images: _Images, arrays: Sequence[NDArray[Any]], progress: Progress) -> dict[int, str]:
+def _fill(
+    images: _Images, arrays: Sequence[NDArray[Any]], progress: Progress | None
+) -> dict[int, str]:
     """Fill the arrays (shorter ones with the first rows only); position → why it failed."""
     count = max(map(len, arrays), default=len(images.rows))
 

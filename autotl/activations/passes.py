@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from autotl.activations import store
 from autotl.activations.identity import identity
+from autotl.calls import Progress
 from autotl.errors import InternalError, ResourceError
 from autotl.records import LocatedBackbone
 from autotl.rows import ahead
@@ -25,7 +26,6 @@ from autotl.rows import ahead
 if TYPE_CHECKING:
     import keras
 
-Progress = Callable[[str, int, int], None] | None
 Read = Callable[[int, int], NDArray[np.uint8]]
 Wants = Sequence[tuple[int, bool]]
 Engine = Literal["auto", "keras", "onnxruntime"]
@@ -55,7 +55,7 @@ def ensure(
     pretrained: bool,
     seed: int,
     wants: Wants,
-    progress: Progress = None,
+    progress: Progress | None = None,
     engine: Engine = "auto",
     build: Callable[[], keras.Model] | None = None,
 ) -> tuple[Path, ...]:
@@ -198,7 +198,7 @@ def _compute(
     read: Read,
     count: int,
     located: LocatedBackbone,
-    progress: Progress,
+    progress: Progress | None,
 ) -> None:
     from autotl import model
 

@@ -10,11 +10,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from autotl.activations import StoredRows, holding, store_rows
+from autotl.calls import Caller, Progress
 from autotl.errors import DataError
 from autotl.evaluate.figures import Floats, Labels, figures, fit_temperature
 from autotl.files import checked, file_ref
@@ -29,16 +29,7 @@ from autotl.records import (
     to_json,
 )
 
-Progress = Callable[[str, int, int], None]
-
 MODEL, PREDICTIONS = "model.keras", "test_predictions.npy"
-
-
-class Caller(Protocol):
-    """What the evaluation needs of a worker."""
-
-    def call(self, function: str, spec: dict[str, Any], *, progress: Progress | None = None) -> Any:
-        """Run `function` ("module:function") on a JSON spec in another process."""
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl import activations, model
+from autotl.calls import Progress
 from autotl.records import LocatedBackbone, Recipe, from_json
 from autotl.rows import opened
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import keras
 
 Floats = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
 
 COMPARED = 8
 """Rows that the model itself predicts too, where features were computed by another engine."""

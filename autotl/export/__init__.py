@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autotl.calls import Progress
 from autotl.export.card import SCHEMA, describe
 from autotl.export.gate import Subject, examine
 from autotl.export.graph import OPSET
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "export"]
 
 MODEL = "model.onnx"
-Progress = Callable[[str, int, int], None]
 
 
 def export(

@@ -9,7 +9,7 @@ and the answers must agree in class and, in the median, in figures.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl.calls import Progress
 from autotl.errors import ParityError
 from autotl.export import structure
 from autotl.export.graph import IMAGE, LABEL, PIXELS, PROBABILITIES
@@ -60,7 +61,6 @@ SAMPLE = 64
 SHAPES = ((1, 1), (37, 53), (211, 13), (9, 150))
 """Heights and widths of made-up images, in addition to the data's own."""
 
-Progress = Callable[[str, int, int], None]
 Pixels = NDArray[np.uint8]
 
 

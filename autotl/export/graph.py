@@ -7,12 +7,13 @@ runs `convert`; the rest needs no keras.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autotl.calls import Progress
 from autotl.export.card import KEY
 from autotl.records import Preprocessing, from_json
 
@@ -32,7 +33,7 @@ _MODEL = "model/"
 _SCORES = "scores"
 
 
-def convert(spec: dict[str, Any], progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+def convert(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """In a worker: a saved Keras model becomes the complete ONNX file.
 
     `spec`: model (`.keras`), preprocessing, classes, card, out (path of the `.onnx`). Gives the

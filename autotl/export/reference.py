@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl.calls import Progress
 from autotl.rows import opened
 
 BATCH = 32
@@ -16,7 +17,6 @@ CHANGED_SHARE = 0.01
 """Share of values that move by one level for `level`. Two faithful resizes differ in
 fewer than one value in a thousand."""
 
-Progress = Callable[[str, int, int], None]
 Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from autotl.calls import Progress
 from autotl.errors import UnreadableError
 from autotl.pixels import content_hash, pillow_warnings_ignored, readable_side, shorter_side
 from autotl.records import Dataset
 
-Progress = Callable[[str, int, int], None]
 _ROWS_A_TASK = 16
 _MOST_THREADS = 8
 

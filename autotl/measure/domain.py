@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl import model
+from autotl.calls import Progress
 from autotl.errors import PluginError
 from autotl.files import sha256
 from autotl.measure import similarity
@@ -19,7 +20,6 @@ from autotl.records import LocatedBackbone, Similarity
 if TYPE_CHECKING:
     import keras
 
-Progress = Callable[[str, int, int], None]
 
 NOISE = 64
 """Images of uniform noise that fix the foot of the scale."""

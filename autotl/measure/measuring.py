@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from autotl.calls import Caller, Progress
 from autotl.errors import DeadlineError, ResourceError
 from autotl.measure import depth, probes, quality, size
 from autotl.measure.together import together
@@ -43,22 +44,6 @@ decides no strategy."""
 LOST = 1 / 3
 """Orientation matters where mirroring loses more than this share of what the probe has over
 chance."""
-
-Progress = Callable[[str, int, int], None]
-
-
-class Caller(Protocol):
-    """The worker, as far as this step needs it."""
-
-    def call(
-        self,
-        function: str,
-        spec: dict[str, Any],
-        *,
-        deadline: float | None = None,
-        progress: Progress | None = None,
-    ) -> Any:
-        """Run `function` in the worker and return its JSON value."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl import activations, model
+from autotl.calls import Progress
 from autotl.measure import speed
 from autotl.records import LocatedBackbone, from_json
 from autotl.rows import opened
 
 GRAPHS = 3
 """Graphs of a pass that a training step's is as large as."""
-
-Progress = Callable[[str, int, int], None]
 
 
 def run(spec: Mapping[str, Any], progress: Progress) -> dict[str, Any]:

@@ -12,11 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from autotl.calls import Caller, Progress
 from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError
 from autotl.measure import probes, size
-from autotl.measure.measuring import Caller, Progress, within
+from autotl.measure.measuring import within
 from autotl.measure.size import Labels
-from autotl.records import LocatedBackbone, Ranked, Ranking, to_json
+from autotl.records import (
+    LocatedBackbone,
+    Ranked,
+    Ranking,
+    to_json,
+)
 
 SAMPLE = 400
 """Training rows that each backbone is probed on, at most."""

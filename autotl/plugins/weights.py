@@ -7,20 +7,25 @@ import importlib.util
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autotl.calls import Progress
 from autotl.errors import PluginError, UsageError
 from autotl.files import expanded, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
-from autotl.records import InputSizes, LocatedBackbone, Strategy, Weights
+from autotl.records import (
+    InputSizes,
+    LocatedBackbone,
+    Strategy,
+    Weights,
+)
 
 AUTO = "auto"
 ENLARGEMENT = 1.25
 """An input that is somewhat larger than the image loses nothing of it to the first strides."""
 
-Progress = Callable[[str, int, int], None] | None
 _TOLD_EVERY = 65_536
 """Bytes of a download from one word of progress to the next."""
 
@@ -46,7 +51,7 @@ def locate_backbone(
     input_size: int | None = None,
     download: bool = True,
     reason: str = "",
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> LocatedBackbone:
     """The backbone that `name` means, its weights and its input size for such images.
 
@@ -76,7 +81,7 @@ def choose_backbone(
     weights_file: Path | None = None,
     download: bool = True,
     need_weights: bool = True,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> Candidate:
     """The backbone that `name` means ("auto": see `auto`) with its weights.
 
@@ -184,7 +189,7 @@ def locate(
     *,
     weights_file: Path | None = None,
     allow_download: bool = False,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> tuple[Path | None, str | None]:
     """The weights file and its SHA-256; (None, None) where there is none on this machine.
 
@@ -308,7 +313,7 @@ def _checked(path: Path, weights: Weights, offered: OfferedBackbone) -> str:
 class _Told:
     """The progress bar of a download, as pooch drives it: passed on in kB of 1,000 bytes."""
 
-    def __init__(self, name: str, progress: Callable[[str, int, int], None]) -> None:
+    def __init__(self, name: str, progress: Progress) -> None:
         self.total = 0
         self._what = f"downloading {name}, kB"
         self._progress = progress
@@ -333,7 +338,9 @@ class _Told:
         self._progress(self._what, min(self._done, total) // 1000, total // 1000)
 
 
-def _download(weights: Weights, path: Path, offered: OfferedBackbone, progress: Progress) -> None:
+def _download(
+    weights: Weights, path: Path, offered: OfferedBackbone, progress: Progress | None
+) -> None:
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)

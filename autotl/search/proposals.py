@@ -9,7 +9,7 @@ what the unbroken one did, no state file is read, and each proposal costs one st
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.errors import FailedTrialError
 
+from autotl.calls import Progress
 from autotl.records import from_json
 from autotl.search.space import Dimension
 
@@ -30,9 +31,7 @@ FACTOR = 3
 """Of so many trials of a rung, one goes on to the next, which has so many times the epochs."""
 
 
-def propose(
-    spec: Mapping[str, Any], progress: Callable[[str, int, int], None]
-) -> dict[str, dict[str, Any] | None]:
+def propose(spec: Mapping[str, Any], progress: Progress) -> dict[str, dict[str, Any] | None]:
     """The next values, active dimensions only; `values` is None where the space is exhausted.
 
     `spec`: space (a list of `Dimension`), seed (positive), known (what was tried, in order, each

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from autotl.calls import Caller, Progress
 from autotl.records import (
     Budget,
     Decision,
@@ -22,7 +23,7 @@ from autotl.records import (
 from autotl.search import planning, selection
 from autotl.search.course import PASSED, State, allowance, enough, hopeless, take
 from autotl.search.proposing import base_of, run_proposals, settled_by
-from autotl.search.trainers import Caller, Local, Progress, Trainer
+from autotl.search.trainers import Local, Trainer
 from autotl.search.trials import Setting, logits_of
 from autotl.train import default
 

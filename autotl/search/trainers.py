@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Progress = Callable[[str, int, int], None]
+from autotl.calls import Caller, Progress
+
 TRAINING = "autotl.train.trial:run"
-
-
-class Caller(Protocol):
-    """What the search needs of a worker."""
-
-    def call(
-        self,
-        function: str,
-        spec: dict[str, Any],
-        *,
-        deadline: float | None = None,
-        progress: Progress | None = None,
-    ) -> Any:
-        """Run `function` ("module:function") on a JSON spec in another process."""
 
 
 class Trainer(Protocol):

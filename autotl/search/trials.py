@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl.calls import Caller, Progress
 from autotl.errors import (
     AutotlError,
     DiskError,
@@ -40,7 +41,7 @@ from autotl.records import (
 )
 from autotl.search import planning, selection
 from autotl.search.scalars import write_scalars
-from autotl.search.trainers import Caller, Progress, Trainer
+from autotl.search.trainers import Trainer
 from autotl.train import checkpoint
 
 TRIAL, VIEWS = 2, 3

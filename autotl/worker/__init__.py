@@ -5,6 +5,6 @@ needs no `__main__` guard, and it reads and writes JSON lines on two pipes of it
 print on stdout and stderr, which go to a log. Nothing is pickled.
 """
 
-from autotl.worker.parent import Progress, Worker, memory_ceiling
+from autotl.worker.parent import Worker, memory_ceiling
 
-__all__ = ["Progress", "Worker", "memory_ceiling"]
+__all__ = ["Worker", "memory_ceiling"]

@@ -14,14 +14,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from autotl import errors
+from autotl.calls import Progress
 from autotl.errors import AutotlError, DiskError, InternalError, OutOfMemoryError
 
-_Progress = Callable[[str, int, int], None]
 _PAUSE = 0.05
 _log = logging.getLogger("autotl.worker")
 
@@ -107,7 +106,7 @@ def _warm(module: str) -> None:
         _log.exception("importing %s ahead of the first call failed", module)
 
 
-def _answer(function: str, spec: dict[str, Any], progress: _Progress) -> dict[str, Any]:
+def _answer(function: str, spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     try:
         module, _, name = function.partition(":")
         result = getattr(importlib.import_module(module), name)(spec, progress)

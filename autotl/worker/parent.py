@@ -8,16 +8,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from autotl import errors
+from autotl.calls import Progress
 from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, WorkerError
 from autotl.worker.process import Process, libraries_environment, search_path
-
-Progress = Callable[[str, int, int], None]
 
 TICK = 0.05
 CLOSING_SECONDS = 2.0
