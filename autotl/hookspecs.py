@@ -2,8 +2,9 @@
 
 A plugin is a module that an installed distribution names in the entry-point group `autotl`; its
 functions are marked with `autotl.hookimpl`. Importing it must import none of keras, tensorflow,
-torch and jax. It is imported once a process, when plugins are first asked for; a discovery is each
-fit, resume or inspect, and each `autotl backbones` or `autotl plugins`.
+torch and jax (`autotl.testing` checks it; a run warns of the first two). It is imported once a
+process, when plugins are first asked for; a discovery is each fit, resume or inspect, and each
+`autotl backbones` or `autotl plugins`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ hookimpl = pluggy.HookimplMarker("autotl")
 def autotl_backbones() -> list[Backbone]:
     """Called once a discovery. Return the backbones that the plugin brings.
 
-    Each is validated; a name taken twice is an error that names both distributions. An
-    exception, a return that is not a list of `Backbone`, or another `contract` sets the whole
-    plugin aside with its reason.
+    Each is validated; a name that two plugins take is an error that names both distributions. A
+    name taken twice in one plugin, an exception, a return that is not a list of `Backbone`, or
+    another `contract` sets that whole plugin aside with its reason.
     """
     raise AssertionError("a specification is never called")
 
@@ -33,9 +34,10 @@ def autotl_backbones() -> list[Backbone]:
 def autotl_loaders() -> list[Loader]:
     """Called once a discovery. Return the loaders that the plugin brings.
 
-    Each loader's `matches` is called once a sitting (a fit, a resume, an inspect) for the data
-    that the user named, in no promised order; exactly one must match, or the user is asked to
-    name one by `--loader`. With `--loader` only the named one is called, and that loader reads
+    Each loader's `matches` is called once a fit, resume or inspect for the data that the user
+    named, in no promised order; one that raises (but for `DataError`, which ends the command) is
+    passed over with a remark. Exactly one must match, or the command ends with exit code 3 and
+    asks for one by `--loader`. With `--loader` only the named one is called, and that loader reads
     the data even where its `matches` returns None.
     """
     raise AssertionError("a specification is never called")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
 
 from autotl import errors
+from autotl.cli.fit import fit
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "autotl" / "README.md").read_text("utf-8")
@@ -57,11 +64,49 @@ def test_readme_has_no_gap_left_to_fill() -> None:
     assert not re.search(r"\b(EXCERPT|FIGURES|TODO|TBD)\b", README)
 
 
+def test_readme_names_every_option_of_fit() -> None:
+    options = {name for each in fit.params for name in each.opts if name.startswith("--")}
+    told = set(re.findall(r"--[a-z-]+", README))
+    assert options - {"--help"} <= told
+
+
+def _blocks(first: str) -> list[str]:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return [block for block in blocks if block.startswith(first)]
+
+
+def test_the_plugin_in_the_readme_passes_the_checks_for_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for name in ("plugin", "network"):
+        (text,) = _blocks(f"# my_package/{name}.py")
+        (package / f"{name}.py").write_text(text)
+    (test,) = _blocks("# tests/test_plugin.py")
+    (tmp_path / "tests").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        image = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
+        image.save(tmp_path / "tests" / f"{i}.png")
+    lines = "".join(f"{i}.png {'ab'[i % 2]}\n" for i in range(12))
+    (tmp_path / "tests" / "some.lines").write_text(lines)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    exec(test, known)
+    known["test_plugin"]()
+
+
 def test_linked_files_exist() -> None:
     for page in (
         ROOT / "README.md",
         ROOT / "autotl" / "README.md",
         ROOT / ".github" / "CONTRIBUTING.md",
+        ROOT / "benchmarks" / "README.md",
+        ROOT / "benchmarks" / "RESULTS.md",
     ):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

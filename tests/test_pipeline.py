@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,23 @@ export.parity.examples export.parity.top1_agreement export.parity.median_differe
 export.parity.largest_difference seconds.load seconds.measure seconds.search seconds.evaluate
 seconds.export seconds.total versions seed schema
 """
+
+
+def test_the_readmes_lines_label_a_photograph_by_the_exported_file(
+    finished: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (lines,) = (block for block in blocks if "onnxruntime.InferenceSession" in block)
+    (tmp_path / "model.onnx").write_bytes((finished[0] / "model.onnx").read_bytes())
+    _, labels = _digits(tmp_path, 1)
+    (tmp_path / "000.png").rename(tmp_path / "new.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{'0': ")
+    assert done.stdout.strip().endswith(f" {labels[0]}")
 
 
 def test_report_has_the_keys_that_programs_read(report: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def fit(data: str, as_json: bool, quiet: bool, verbose: bool, **asked: Any) -> i
     """Train on DATA and export a verified model.onnx.
 
     DATA is a folder with one folder a class (with or without train/valid/test folders), a .npz
-    file, or the name of embedded data: digits.
+    file, or the name of bundled data: digits.
     """
     from autotl.cli.running import finish
     from autotl.pipeline import fit as fit_data

@@ -25,7 +25,12 @@ request = _all(
         metavar="TIME",
         help="Wall-clock limit such as 90s, 10m or 1h; 10m if neither it nor --trials is given.",
     ),
-    click.option("--trials", type=int, metavar="N", help="Number of trials at most."),
+    click.option(
+        "--trials",
+        type=int,
+        metavar="N",
+        help="Number of trials at most; alone it sets no clock.",
+    ),
     click.option(
         "--seed",
         type=int,
@@ -44,7 +49,8 @@ request = _all(
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="Pretrained network (see `autotl backbones`); auto: the best with weights here.",
+        help="Pretrained network (see `autotl backbones`); auto: the largest with weights here, "
+        "unless a probe of another one is clearly better.",
     ),
     click.option(
         "--input-size",
@@ -66,7 +72,8 @@ request = _all(
         "--learning-rate",
         type=float,
         metavar="RATE",
-        help="Of the head at its peak; needs a --strategy that trains stages.",
+        help="Of the head at its peak, of which stages take a part; needs a --strategy that "
+        "trains stages.",
     ),
     click.option("--weights", metavar="FILE", help="Weights file; needs --backbone NAME."),
     click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),

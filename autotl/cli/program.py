@@ -28,7 +28,7 @@ HELP = """Transfer learning that measures first.
 
 From a folder of photographs to a verified ONNX classifier: autotl measures how much data there
 is and how near it is to what a pretrained network knows, decides what to freeze and what to
-train, searches within your budget, evaluates on images that it has not learnt from, and exports a
+train, searches within your budget, evaluates on held-out test images, and exports a
 file that takes raw pixels.
 """
 

@@ -1,4 +1,4 @@
-"""The table of four scenarios: the prior that predictions are held against."""
+"""The table of four scenarios, which the reasons show beside the decision; it decides nothing."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ class Preprocessing:
     """From upright RGB uint8 pixels to what a backbone takes, as data.
 
     The image is resized to `size` × `size` (bicubic on uint8; `squash` ignores the aspect ratio,
-    `crop` resizes the shorter side and cuts the centre), put in channel order `channels`, then
-    `(pixel * scale - mean) / deviation` per channel, in that channel order, float32.
+    `crop` resizes the shorter side and cuts the centre; a run puts its own input size in the place
+    of `size`), put in channel order `channels`, then `(pixel * scale - mean) / deviation` per
+    channel, in that channel order, float32.
     """
 
     size: int
@@ -41,8 +42,9 @@ class Weights:
     """One file of pretrained weights.
 
     `file` is looked for beside the package `package` when that is given, else in Keras's own
-    cache (`KERAS_HOME`, default `~/.keras`, folder `models`). `url` is where it may be had;
-    `sha256` is checked when given; `trained_at` is the input size it was trained at.
+    cache (`KERAS_HOME`, default `~/.keras`, folder `models`). `url` is where it may be had: naming
+    the backbone downloads it to there. `sha256` is checked where it is given; where not, nothing
+    is. `trained_at` is the input size it was trained at.
     """
 
     file: str
@@ -72,19 +74,21 @@ class ReferenceStatistics:
 class Backbone:
     """A pretrained network as data.
 
-    `stages` are layer names, from input to output, after each of which one tensor carries
-    everything. `build` is "module:function", called in a worker process as
+    `stages` are layer names, from input to output, after each of which one tensor (batch, height,
+    width, channels) carries everything. `build` is "module:function", called in a worker process as
     `build(input_size: int, weights: Path | None) -> keras.Model` with input `(size, size, 3)`
-    float32, already preprocessed, and the last stage's feature map as output. Every stage's output
-    is one tensor (batch, height, width, channels). `weights` None leaves random ones, which follow
-    keras's global seed. Layers bear the same names in every build, however many went before, and
-    the graphs with and without weights are the same. `kind` is "image". `weights` lists
-    the files that serve, best first: the first that is on the machine is taken; empty means that
-    none exist (only `scratch` works). `parameters` is `count_params()` of what `build` returns,
+    float32, already preprocessed, and the last stage's feature map as output; None as its
+    `weights` leaves random ones, which follow keras's global seed. Layers bear the same names in
+    every build, however many went before, and the graphs with and without weights are the same.
+
+    The field `weights` lists the files that serve, best first: the first that is on the machine is
+    taken; empty means that none exist (only `scratch` works). `name` is told from others without
+    regard to case, and is not "auto". `parameters` is `count_params()` of what `build` returns,
     batch norm statistics included. `license` is the code's and `weights_license` the weights'; both
     go into the model's card. `source_domain` says in words what the weights were trained on, and
     `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` give a
-    second measure of similarity at their input size, and the only one without batch norm.
+    second measure of similarity at their input size, and the only one without batch norm. `kind`
+    is "image". Leave `contract` alone: it rises when these records change incompatibly.
     """
 
     name: str
