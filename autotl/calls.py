@@ -1,4 +1,4 @@
-"""What long work is called through, and what it tells of itself."""
+"""What a step calls the worker by, and how work tells of its progress."""
 
 from __future__ import annotations
 
@@ -22,5 +22,6 @@ class Caller(Protocol):
     ) -> Any:
         """Run `function` ("module:function") on a JSON spec in another process; its JSON value.
 
-        Raises `DeadlineError` after `deadline` seconds, and what the function raises.
+        Raises `DeadlineError` after `deadline` seconds, `OutOfMemoryError` where its memory does
+        not do, `WorkerError` where it dies otherwise, and what the function raises.
         """

@@ -34,11 +34,11 @@ def autotl_backbones() -> list[Backbone]:
 def autotl_loaders() -> list[Loader]:
     """Called once a discovery. Return the loaders that the plugin brings.
 
-    Each loader's `matches` is called once a fit, resume or inspect for the data that the user
-    named, in no promised order; one that raises (but for `DataError`, which ends the command) is
-    passed over with a remark. Exactly one must match, or the command ends with exit code 3 and
-    asks for one by `--loader`. With `--loader` only the named one is called, and that loader reads
-    the data even where its `matches` returns None.
+    Each loader's `matches` is called once a fit, inspect or resume of an unfinished run for the
+    data that the user named, in no promised order; one that raises (but for `DataError`, which ends
+    the command) is passed over with a remark. Where none matches, or several do, the command ends
+    with exit code 3, and where several do it asks for one by `--loader`. With `--loader` only the
+    named one is called, and that loader reads the data even where its `matches` returns None.
     """
     raise AssertionError("a specification is never called")
 

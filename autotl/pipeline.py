@@ -31,15 +31,7 @@ from autotl.records import (
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
 from autotl.settling import epochs
-from autotl.sitting import (
-    Listener,
-    Silent,
-    Sitting,
-    finished,
-    limit,
-    run_records,
-    same_files,
-)
+from autotl.sitting import Listener, Silent, Sitting, finished, limit, run_records, same_files
 from autotl.split import bundled
 from autotl.worker import Worker, memory_ceiling
 
@@ -191,7 +183,7 @@ def _decided(
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
     tools["trained"] = at.run is not None
     tools["name"] = lambda row: loaded.dataset.ids[rows.train[row]]
-    tools["bundles"] = bundled(loaded.dataset, loaded.hashes, rows.train)
+    tools["bundles"] = bundled(loaded.dataset, loaded.hashes, rows)
     tools["given"] = tools["trained"] and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}

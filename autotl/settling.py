@@ -71,7 +71,7 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
         examples=len(data.labels),
         seed=asked.seed,
         seconds_left=left,
-        bundles=bundled(data, known.loaded.hashes, known.rows.train),
+        bundles=bundled(data, known.loaded.hashes, known.rows),
         progress=at.listener.progress,
     )
     return found.chosen, found.reason, found

@@ -60,17 +60,20 @@ def split(dataset: Dataset, hashes: Sequence[str], *, seed: int) -> Split:
     sides["train"] = [row for bundle in bundles for row in bundle.rows]
     _check(dataset, sides)
     notes += _notes(dataset, hashes, sides, drawn, small, seed)
+    notes += _together(dataset, bundles)
     copies = len(sides["train"]) - len({hashes[row] for row in sides["train"]})
     return _recorded(sides, dropped, copies, notes)
 
 
-def bundled(dataset: Dataset, hashes: Sequence[str], rows: Sequence[int]) -> tuple[int, ...]:
-    """For each of `rows` the number of its bundle: copies of one image and rows of one group have
-    the same one.
+def bundled(dataset: Dataset, hashes: Sequence[str], done: Split) -> tuple[int, ...] | None:
+    """For each training row of a split the number of its bundle: copies of one image and rows of
+    one group have the same one. None where no two rows are of one.
     """
-    bundles = _bundles(dataset, hashes, rows)
+    if dataset.groups is None and not done.record.copies:
+        return None
+    bundles = _bundles(dataset, hashes, done.train)
     number = {row: i for i, bundle in enumerate(bundles) for row in bundle.rows}
-    return tuple(number[row] for row in rows)
+    return tuple(number[row] for row in done.train)
 
 
 def digest(train: Sequence[int], validation: Sequence[int], test: Sequence[int]) -> str:
@@ -283,6 +286,31 @@ def _notes(
         named = ", ".join(f"'{dataset.classes[label]}'" for label in small[:10])
         notes.append(f"Fewer than {LEAST} examples, all kept for training: {named}.")
     return [*notes, *_absent(dataset, sides, small)]
+
+
+def _together(dataset: Dataset, bundles: Sequence[Bundle]) -> list[str]:
+    """Notes on bundles of training rows by which probes cannot be judged well."""
+    notes = []
+    total = sum(len(bundle.rows) for bundle in bundles)
+    most = max(len(bundle.rows) for bundle in bundles)
+    if most > total / 2 and most > 1:
+        notes.append(
+            f"{most:,} of the {total:,} training examples are of one group or copies of one image: "
+            "probes, which are judged on groups that they did not see, tell little here."
+        )
+    sizes: Counter[int] = Counter()
+    places: Counter[int] = Counter()
+    for bundle in bundles:
+        sizes.update(bundle.counts)
+        places.update(bundle.counts.keys())
+    alone = sorted(label for label in sizes if places[label] == 1 < sizes[label])
+    if alone:
+        named = ", ".join(f"'{dataset.classes[label]}'" for label in alone[:10])
+        notes.append(
+            f"All training examples are of one group or copies of one image in: {named}. Probes of "
+            "such a class are judged by what they saw."
+        )
+    return notes
 
 
 def _absent(

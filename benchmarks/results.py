@@ -33,14 +33,19 @@ WAYS = (
 
 def main() -> None:
     """Fill the marks that were named, or all."""
-    page = RESULTS.read_text("utf-8")
-    for name in sys.argv[1:] or names(page):
+    page, readme = RESULTS.read_text("utf-8"), README.read_text("utf-8")
+    known = names(page)
+    if unknown := set(sys.argv[1:]) - set(known):
+        sys.exit(
+            f"{RESULTS.name} has no marks of {', '.join(sorted(unknown))}: {', '.join(known)}."
+        )
+    for name in sys.argv[1:] or known:
         text = printed(name)
         page = filled(page, name, text)
         if name == STRATEGIES:
-            readme = README.read_text("utf-8")
-            README.write_text(filled(readme, "ways", ways(text)), "utf-8")
+            readme = filled(readme, "ways", ways(text))
     RESULTS.write_text(page, "utf-8")
+    README.write_text(readme, "utf-8")
 
 
 def names(page: str) -> list[str]:
@@ -52,7 +57,7 @@ def printed(name: str) -> str:
     """What a mark stands for, without a first line of the machine that prints it."""
     script, _, blocks = name.partition(":")
     command = [sys.executable, str(HERE / f"{script}.py"), "--table"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     text = told.split("\n", 1)[1].strip() if told.startswith("Machine:") else told.strip()
     return "\n\n".join(text.split("\n\n")[: int(blocks)]) if blocks else text
 

@@ -272,7 +272,7 @@ def test_two_loaders_that_match_are_listed() -> None:
     assert load("x", both, options={"loader": "TWO"}).record.reason == "it is theirs"
 
 
-def test_a_loader_that_fails_to_look_hurts_no_other() -> None:
+def test_a_loader_that_fails_to_look_hurts_no_other(tmp_path: Path) -> None:
     def fail(data: Any, options: Mapping[str, Any]) -> str | None:
         raise RuntimeError("no luck")
 
@@ -281,6 +281,13 @@ def test_a_loader_that_fails_to_look_hurts_no_other() -> None:
     (warning,) = load("x", [broken, loader_of(dataset)]).record.warnings
     assert "broken" in warning
     assert "no luck" in warning
+    file = tmp_path / "data.own"
+    file.touch()
+    for data in (str(file), str(tmp_path / "empty"), object()):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(DataError) as caught:
+            load(data, [broken])
+        assert "no luck" in "".join(caught.value.details), "an author sees the own fault"
 
 
 def test_an_unknown_loader_is_told_the_nearest() -> None:

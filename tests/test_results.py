@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,24 @@ def test_the_readme_has_rows_of_that_table(results: Any) -> None:
     shown = results.between(README, "ways")
     assert shown == results.ways(results.between(PAGE, "strategies"))
     assert "| autotl |" in shown
+
+
+def test_what_the_readme_says_of_that_table_is_so(results: Any) -> None:
+    page = results.between(PAGE, "strategies")
+    text = " ".join(README.split("## Figures")[1].split())
+    large, sets = re.findall(r"^(\d+) cells of 200 examples or more, (\d+) data sets", page, re.M)[
+        0
+    ]
+    small = re.findall(r"^(\d+) cells of fewer", page, re.M)[0]
+    assert f"In {large} cells of 200 examples or more ({sets} data sets" in text
+    assert f"{small} cells of 50 examples" in text
+    own = [cell.strip() for cell in re.findall(r"^\| autotl \|.*", page, re.M)[0].split("|")]
+    assert f"The worst cell ({own[4]} points" in text
+    told = re.findall(r"([+-][\d.]+) points on ([\d,]+) examples \(([^)]*)\)", text)
+    assert len(told) >= 3
+    for points, size, interval in told:
+        row = rf"^\| all stages, feature-extraction \| {size} \(\d+\) \| (.*?) \|"
+        assert re.findall(row, page, re.M) == [f"{points} ({interval})"]
 
 
 def test_marks_are_filled(results: Any) -> None:

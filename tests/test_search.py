@@ -355,9 +355,10 @@ def test_the_better_of_default_and_runner_up_is_trained_for_longer(
 def test_a_longer_training_that_was_passed_over_stays_so(bench: Bench) -> None:
     bench.worker.cost = 30.0
     slow = {"measurements": measurements(speed=replace(SPEED, train=0.1))}
-    bench.go(seconds=200.0, **slow)
+    record = bench.go(seconds=200.0, **slow)
     origins = [t.origin for t in bench.ledger.trials()]
     assert "longer" not in origins
+    assert any(note.startswith("A longer training was not tried") for note in record.notes)
     assert "proposal" in origins
     count = len(origins)
     bench.clock.now = 0.0

@@ -163,12 +163,33 @@ def test_groups_torn_by_given_splits_are_said() -> None:
 def test_copies_and_groups_are_in_one_bundle() -> None:
     data = dataset([0, 0, 0, 1, 1, 1], groups=list("abbcad"))
     hashes = ["x", "y", "z", "y", "w", "v"]
-    numbers = bundled(data, hashes, (0, 1, 2, 3, 4, 5))
+    done = replace(split(dataset(BALANCED), own(BALANCED), seed=0), train=(0, 1, 2, 3, 4, 5))
+    numbers = bundled(data, hashes, done)
+    assert numbers is not None
     assert numbers[1] == numbers[2] == numbers[3], "of one group, and copies"
     assert numbers[0] == numbers[4], "of one group"
     assert len(set(numbers)) == 3
-    some = bundled(data, hashes, (5, 4, 2))
+    some = bundled(data, hashes, replace(done, train=(2, 4, 5)))
+    assert some is not None
     assert len(set(some)) == len(some) == 3, "by place, of these rows alone"
+    plain = dataset([0, 0, 0, 1, 1, 1])
+    assert bundled(plain, own([0] * 6), done) is None, "no two rows are of one"
+    copied = replace(done, record=replace(done.record, copies=1))
+    assert bundled(plain, hashes, copied) is not None
+
+
+def test_what_probes_cannot_judge_is_said() -> None:
+    labels = [row // 100 for row in range(200)]
+    groups = [f"video {max(row, 60) // 2}" for row in range(200)]
+    notes = " ".join(split(dataset(labels, groups=groups), own(labels), seed=0).record.notes)
+    assert "of one group or copies" not in notes
+    most = ["unknown" if row % 100 < 70 else f"video {row}" for row in range(200)]
+    notes = " ".join(split(dataset(labels, groups=most), own(labels), seed=0).record.notes)
+    assert "140 of the 140 training examples are of one group" in notes
+    splits = ["train"] * 90 + ["test"] * 10 + ["train"] * 80 + ["validation"] * 20
+    alone = ["one video" if row < 90 else f"video {row}" for row in range(200)]
+    done = split(dataset(labels, groups=alone, splits=splits), own(labels), seed=0)
+    assert any("copies of one image in: 'class 0'." in note for note in done.record.notes)
 
 
 def test_order_of_rows_does_not_matter() -> None:

@@ -24,12 +24,7 @@ from autotl import pixels
 from autotl.activations import store
 from autotl.calls import Progress
 from autotl.errors import DataError, UnreadableError
-from autotl.records import (
-    Dataset,
-    LocatedBackbone,
-    SetAside,
-    StoredPixels,
-)
+from autotl.records import Dataset, LocatedBackbone, SetAside, StoredPixels
 from autotl.rows import Server, Source
 
 VERSION = 1

@@ -92,13 +92,17 @@ def _none(data: Any, loaders: Sequence[Loader], warnings: tuple[str, ...]) -> Da
     if error := missing(data, loaders):
         return error
     if not isinstance(data, str | os.PathLike):
-        return DataError(f"No loader reads {_shown(data)}.", hint=_readable(loaders))
+        return DataError(
+            f"No loader reads {_shown(data)}.", hint=_readable(loaders), details=warnings
+        )
     path = expanded(Path(data))
     if look(path) != "folder":
-        return DataError(f"{path} is a file that no loader reads.", hint=_readable(loaders))
+        return DataError(
+            f"{path} is a file that no loader reads.", hint=_readable(loaders), details=warnings
+        )
     folders, endings = _contents(path)
     if not folders and not endings:
-        return DataError(f"The folder {path} is empty.", hint=_readable(loaders))
+        return DataError(f"The folder {path} is empty.", hint=_readable(loaders), details=warnings)
     return DataError(
         f"The folder {path} holds nothing that a loader reads.",
         details=(f"Found: {', '.join([*folders, *endings])}", *warnings),

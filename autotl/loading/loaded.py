@@ -17,12 +17,7 @@ from autotl.errors import AutotlError, DataError, PluginError, RunFolderError
 from autotl.loading import checks
 from autotl.loading.choice import Chosen, choose
 from autotl.loading.reading import Reading, read_all
-from autotl.records import (
-    Dataset,
-    Loader,
-    LoadRecord,
-    SetAside,
-)
+from autotl.records import Dataset, Loader, LoadRecord, SetAside
 
 UNREADABLE_SHARE = 0.05
 """The largest share of examples that may be set aside as unreadable."""

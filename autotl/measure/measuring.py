@@ -132,7 +132,7 @@ def measure(
 def _curve(sample: Sample, tap: int, tapped: probes.Linear, seed: int) -> tuple[CurvePoint, ...]:
     features = (sample.pretrained or sample.random)[tap - 1]
     rows = slice(None) if sample.pretrained else sample.random_rows
-    kept = (sample.labels[rows], sample.classes, sample.fold[rows])
+    kept = (sample.labels[rows], sample.classes, _parted(sample.fold[rows]))
     return probes.curve(features, *kept, tapped, seed=seed)
 
 
@@ -263,7 +263,7 @@ def probe(
     found, linears = [], []
     total = len(sample.pretrained) + len(sample.random)
     for pretrained, outputs, rows in runs:
-        labels, fold = sample.labels[rows], sample.fold[rows]
+        labels, fold = sample.labels[rows], _parted(sample.fold[rows])
         for stage, features in zip(stages, outputs, strict=False):
             linear = probes.linear(features, labels, sample.classes, fold)
             linears.append(linear)
@@ -283,6 +283,12 @@ def probe(
     right = [linear.right for linear in linears[: len(stages)]]
     tap = depth.tap(right)
     return tuple(found), linears, tap, depth.boundary(right, parameters_above, tap)
+
+
+def _parted(fold: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The folds of some rows; rows in turns where they are all of one: else none is judged."""
+    alone = len(fold) > 1 and len(np.unique(fold)) == 1
+    return np.arange(len(fold)) % probes.FOLDS if alone else fold
 
 
 def orientation_matters(sample: Sample, tap: int, strength: float) -> bool:

@@ -6,7 +6,6 @@ regression on one-hot targets; a fold's scatter matrix is made once for every st
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +43,9 @@ def fold_numbers(
 ) -> NDArray[np.int64]:
     """Stratified fold, 0 .. count-1, of every row of `labels` (n,).
 
-    Rows with the same number in `bundles` (n,) are in one fold, and the folds as stratified as
-    that allows. Only where all rows of a class are of one bundle it is torn: else no probe would
-    see the class that it is judged by.
+    Rows with the same number in `bundles` (n,) are in one fold, however many folds that leaves
+    empty. Only where all rows of a class are of one bundle, and others are not, it is torn: else no
+    probe would see the class that it is judged by.
     """
     if bundles is not None and len(np.unique(bundles)) < len(labels):
         return _bundle_folds(np.asarray(labels), np.asarray(bundles), seed, count)
@@ -63,23 +62,37 @@ def fold_numbers(
 def _bundle_folds(
     labels: Labels, bundles: NDArray[np.int64], seed: int, count: int
 ) -> NDArray[np.int64]:
-    from sklearn.model_selection import StratifiedGroupKFold
+    """Bundles in a random order, the large ones first, each to the fold that has least of what it
+    holds, in shares of the classes; of equal ones to the smallest.
+    """
+    bundle = _torn(labels, bundles)
+    label = np.unique(labels, return_inverse=True)[1].reshape(-1)
+    sizes = np.bincount(bundle)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    rows_of = np.split(np.argsort(bundle, kind="stable"), np.cumsum(sizes)[:-1])
+    shares = 1 / np.bincount(label)
+    held, total = np.zeros((count, len(shares))), np.zeros(count)
+    fold = np.empty(len(labels), np.int64)
+    for number in order:
+        rows = rows_of[number]
+        counts = np.bincount(label[rows], minlength=len(shares))
+        fullness = ((2 * held + counts) * counts * shares).sum(axis=1)
+        place = int(np.lexsort((total, fullness.round(9)))[0])
+        fold[rows] = place
+        held[place] += counts
+        total[place] += len(rows)
+    return fold
 
+
+def _torn(labels: Labels, bundles: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bundles numbered anew from 0; rows of a class that is of a single one are each their own."""
     numbers = np.unique(bundles, return_inverse=True)[1].reshape(-1)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         if len(np.unique(numbers[rows])) == 1:
             numbers[rows] = numbers.max() + 1 + np.arange(len(rows))
-    parts = min(count, int(np.bincount(labels).max()), len(np.unique(numbers)))
-    if parts < 2:
-        return fold_numbers(labels, seed=seed, count=count)
-    fold = np.empty(len(labels), np.int64)
-    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes smaller than the folds are many
-        for number, (_, out) in enumerate(splitter.split(labels, labels, numbers)):
-            fold[out] = number
-    return fold
+    return np.asarray(np.unique(numbers, return_inverse=True)[1].reshape(-1), np.int64)
 
 
 def standardise(features: Floats) -> Matrix:
@@ -142,7 +155,8 @@ def curve(
     """The linear probe's learning curve: trained on a quarter, a half and all of the other folds.
 
     Each point is judged on every left-out row, with the strength of `whole` (the probe of all
-    rows) scaled to the number trained on; `examples` is the number of rows trained on.
+    rows) scaled to the number trained on; `examples` is the number of rows trained on, in the mean
+    over the rows that are judged.
     """
     order = interleaved(labels, seed=seed)
     points = []
@@ -155,10 +169,12 @@ def curve(
             strength = whole.strength * len(rows) / len(labels)
             predicted = predict(features[rows], labels[rows], classes, features[out], strength)
             right += int((predicted == labels[out]).sum())
-            used += len(rows)
-        points.append(CurvePoint(examples=round(used / FOLDS), accuracy=right / len(labels)))
-    used = round(len(labels) * (FOLDS - 1) / FOLDS)
-    return (*points, CurvePoint(examples=used, accuracy=whole.accuracy))
+            used += len(out) * len(rows)
+        seen = round(used / len(labels))
+        points.append(CurvePoint(examples=seen, accuracy=right / len(labels)))
+    left = np.unique(fold, return_counts=True)[1]
+    seen = round(len(labels) - float((left**2).sum()) / len(labels))
+    return (*points, CurvePoint(examples=seen, accuracy=whole.accuracy))
 
 
 def predict(

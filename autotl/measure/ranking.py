@@ -17,12 +17,7 @@ from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginEr
 from autotl.measure import probes, size
 from autotl.measure.measuring import within
 from autotl.measure.size import Labels
-from autotl.records import (
-    LocatedBackbone,
-    Ranked,
-    Ranking,
-    to_json,
-)
+from autotl.records import LocatedBackbone, Ranked, Ranking, to_json
 
 SAMPLE = 400
 """Training rows that each backbone is probed on, at most."""

@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from autotl import activations, model
 from autotl.calls import Progress
 from autotl.measure import domain, speed
-from autotl.records import (
-    LocatedBackbone,
-    StoredPixels,
-    from_json,
-    to_json,
-)
+from autotl.records import LocatedBackbone, StoredPixels, from_json, to_json
 from autotl.rows import opened
 
 Read = Callable[[int, int], NDArray[np.uint8]]

@@ -15,12 +15,7 @@ from autotl.calls import Progress
 from autotl.errors import PluginError, UsageError
 from autotl.files import expanded, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
-from autotl.records import (
-    InputSizes,
-    LocatedBackbone,
-    Strategy,
-    Weights,
-)
+from autotl.records import InputSizes, LocatedBackbone, Strategy, Weights
 
 AUTO = "auto"
 ENLARGEMENT = 1.25

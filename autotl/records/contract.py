@@ -116,8 +116,8 @@ class Dataset:
     is called in any order, from several threads at once and more than once for one example, whose
     content must stay the same (a loader with one open file needs a lock); what it raises sets
     that example aside. `kind` is "image". `splits` names a given split ("train", "validation" or
-    "test") for each example, `groups` a group that must stay on one side of every split and of the
-    folds that probes are judged by.
+    "test") for each example, `groups` a group that must stay on one side of every split and, unless
+    it is all that a class has, of the folds that measurement's probes are judged by.
     """
 
     kind: str

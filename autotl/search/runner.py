@@ -129,10 +129,7 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
             return "trials"
         given = allowance(setting, state, one)
         if given is None and one.origin in PASSED:
-            state.notes.append(
-                f"{PASSED[one.origin]} was not tried: its share of the budget would not do for "
-                "half of its training."
-            )
+            state.notes.append(_no_time(one))
         elif given is None:
             state.notes.append(
                 f"{one.recipe.strategy} was not trained: the rest of the budget would not do for "
@@ -142,6 +139,11 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
         else:
             take(setting, state, [(one, {}, given)])
     return ""
+
+
+def _no_time(one: planning.Step) -> str:
+    what = PASSED[one.origin]
+    return f"{what} was not tried: its share of the budget would not do for half of its training."
 
 
 def _longer(setting: Setting, state: State, number: int) -> planning.Step | None:
@@ -165,6 +167,8 @@ def _run_longer(setting: Setting, state: State, one: planning.Step) -> str:
     given = None if settled else allowance(setting, state, one)
     if given is not None:
         take(setting, state, [(one, {}, given)])
+    elif not settled:
+        state.notes.append(_no_time(one))
     return settled
 
 
