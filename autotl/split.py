@@ -293,7 +293,7 @@ def _together(dataset: Dataset, bundles: Sequence[Bundle]) -> list[str]:
     notes = []
     total = sum(len(bundle.rows) for bundle in bundles)
     most = max(len(bundle.rows) for bundle in bundles)
-    if most > total / 2 and most > 1:
+    if total / 2 < most < total:
         notes.append(
             f"{most:,} of the {total:,} training examples are of one group or copies of one image: "
             "probes, which are judged on groups that they did not see, tell little here."

@@ -183,9 +183,11 @@ def test_what_probes_cannot_judge_is_said() -> None:
     groups = [f"video {max(row, 60) // 2}" for row in range(200)]
     notes = " ".join(split(dataset(labels, groups=groups), own(labels), seed=0).record.notes)
     assert "of one group or copies" not in notes
+    splits = ["test"] * 10 + ["validation"] * 10 + ["train"] * 180
+    mixed = [row % 2 for row in range(200)]
     most = ["unknown" if row % 100 < 70 else f"video {row}" for row in range(200)]
-    notes = " ".join(split(dataset(labels, groups=most), own(labels), seed=0).record.notes)
-    assert "140 of the 140 training examples are of one group" in notes
+    done = split(dataset(mixed, groups=most, splits=splits), own(mixed), seed=0)
+    assert any("120 of the 180 training examples are" in note for note in done.record.notes)
     splits = ["train"] * 90 + ["test"] * 10 + ["train"] * 80 + ["validation"] * 20
     alone = ["one video" if row < 90 else f"video {row}" for row in range(200)]
     done = split(dataset(labels, groups=alone, splits=splits), own(labels), seed=0)
