@@ -165,6 +165,16 @@ def test_ridge_weights_are_those_of_scikit_learn(n: int, d: int) -> None:
     assert probes.solve(z, targets, 3.0) == pytest.approx(model.coef_.T, abs=1e-8)
 
 
+def test_the_error_of_a_mean_adds_up_what_is_not_independent() -> None:
+    rng = np.random.default_rng(0)
+    apart = rng.integers(-1, 2, 200).astype(float)
+    plain = apart.std() / np.sqrt(200)
+    assert probes.standard_error(apart) == pytest.approx(plain)
+    assert probes.standard_error(apart, range(200)) == pytest.approx(plain)
+    fivefold = probes.standard_error(np.repeat(apart, 5), np.repeat(np.arange(200), 5).tolist())
+    assert fivefold == pytest.approx(plain), "five copies of a row say no more than the row"
+
+
 def test_linear_probe_tells_classes_from_noise() -> None:
     features, labels = made(300, 20, apart=20.0)
     fold = probes.fold_numbers(labels, seed=0)

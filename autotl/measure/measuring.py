@@ -48,7 +48,7 @@ chance."""
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Labels (n,) and folds (n,) of the sample's rows, and the pooled outputs by stage:
+    """Labels, folds and bundles (n,) of the sample's rows, and the pooled outputs by stage:
     pretrained (n, channels), random and mirrored for `random_rows` and `mirrored_rows` of it. The
     mirrored ones are pretrained where there are such weights, and random where not. `validation`
     are the pretrained ones of the validation rows, empty where these were not passed.
@@ -63,6 +63,7 @@ class Sample:
     random_rows: NDArray[np.int64]
     mirrored_rows: NDArray[np.int64]
     validation: list[NDArray[np.float32]] = field(default_factory=list)
+    bundles: list[int] | None = None
 
 
 def measure(
@@ -142,7 +143,7 @@ def _together(
     if not sample.pretrained:
         return None, (tap,)
     own = (sample.pretrained, sample.labels, sample.classes, sample.fold)
-    return together(*own, tap=tap, tapped=tapped)
+    return together(*own, tap=tap, tapped=tapped, bundles=sample.bundles)
 
 
 def _speed(answer: dict[str, Any], pixels: StoredPixels) -> Speed:
@@ -212,6 +213,7 @@ def _sample(
     return Sample(
         labels=np.asarray(labels[rows]),
         fold=probes.fold_numbers(labels[rows], seed=spec["seed"], bundles=alike),
+        bundles=alike,
         classes=classes,
         pretrained=_features(answer["pretrained"], rows if spec["whole"] else None),
         random=_features(answer["random"]),

@@ -123,6 +123,16 @@ def linear(features: Floats, labels: Labels, classes: int, fold: NDArray[np.int6
     return Linear(accuracy=float(right.mean()), strength=strengths[best], right=right)
 
 
+def standard_error(apart: Floats, bundles: Sequence[int] | None = None) -> float:
+    """Of the mean of paired differences (n,). Those of rows with the same number in `bundles` (n,)
+    are not independent, and are added up first (cluster-robust; Liang and Zeger 1986).
+    """
+    around = np.asarray(apart, np.float64) - np.mean(apart)
+    if bundles is not None:
+        around = np.bincount(np.unique(bundles, return_inverse=True)[1].reshape(-1), around)
+    return float(np.sqrt((around**2).sum())) / len(apart)
+
+
 def neighbours(
     features: Floats, labels: Labels, classes: int, fold: NDArray[np.int64], k: int = NEIGHBOURS
 ) -> float:

@@ -95,7 +95,7 @@ def rank(
     serious = [error for error in errors if not isinstance(error, DeadlineError)]
     if serious and not rights:
         raise serious[0]
-    chosen, reason = choose(found, rights, examples, seconds_left)
+    chosen, reason = choose(found, rights, examples, seconds_left, alike)
     return Ranking(
         chosen=chosen,
         reason=reason,
@@ -179,14 +179,15 @@ def choose(
     rights: Mapping[str, NDArray[np.bool_]],
     examples: int,
     seconds_left: float | None,
+    bundles: Sequence[int] | None = None,
 ) -> tuple[str, str]:
     """The backbone to take, and why in a sentence.
 
     `rights` (n,) says which sample rows the probe of each got right. The rival of them all is the
     static best, the one with the most parameters (a ranking by size alone correlates at .91 with
     the outcome of transfer, arXiv 2510.06448): another one must beat it by more than `CLEARLY`
-    standard errors of the paired difference. What would need more than `SHARE` of the time left for
-    one pass is no choice, unless all would.
+    standard errors of the paired difference (`bundles` as in `probes.standard_error`). What would
+    need more than `SHARE` of the time left for one pass is no choice, unless all would.
     """
     ran = [one for one in found if one.linear is not None]
     if not ran:
@@ -198,7 +199,7 @@ def choose(
     static = max(standing, key=lambda one: one.parameters)
     best = max(standing, key=lambda one: (one.linear or 0.0, one.parameters))
     apart = rights[best.name].astype(float) - rights[static.name]
-    error = float(apart.std() / np.sqrt(len(apart)))
+    error = probes.standard_error(apart, bundles)
     chosen = best if float(apart.mean()) > CLEARLY * error else static
     if not affordable:
         return chosen.name, _quickest(found, chosen)
