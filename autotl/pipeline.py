@@ -150,13 +150,15 @@ def _steps(
         loaded, rows, located, pixels = prepared(at, data, cache, worker)
         if cluster is not None:
             check_pixels(pixels)
-        measured, decision = _decided(at, loaded, rows, located, pixels, {"folder": cache, **tools})
+        bundles = bundled(loaded.dataset, loaded.hashes, rows)
+        about = (loaded, rows, located, pixels, bundles)
+        measured, decision = _decided(at, *about, {"folder": cache, **tools})
         limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
         wishes["test_rows"] = rows.record.test
         subject = (decision, measured, pixels, located)
         with _trainer(cluster, run, worker) as trainer:
-            wishes |= {"trainer": trainer, "ledger": at.ledger}
+            wishes |= {"trainer": trainer, "ledger": at.ledger, "bundles": bundles}
             found = at.once("search", search.search, *subject, **limits, **wishes, **places)
         inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
         places["verify"] = same_files(run, "model", "predictions")
@@ -177,13 +179,14 @@ def _decided(
     rows: Split,
     located: LocatedBackbone,
     pixels: StoredPixels,
+    bundles: tuple[int, ...] | None,
     tools: Options,
 ) -> tuple[Measurements, Decision]:
     facts = (pixels, located, loaded.record, rows.record)
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
     tools["trained"] = at.run is not None
     tools["name"] = lambda row: loaded.dataset.ids[rows.train[row]]
-    tools["bundles"] = bundled(loaded.dataset, loaded.hashes, rows)
+    tools["bundles"] = bundles
     tools["given"] = tools["trained"] and at.asked.strategy is not None
     measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
@@ -231,7 +234,8 @@ def inspect(
         tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
         given = _given(asked.data, data)
         loaded, rows, located, pixels = prepared(at, given, tools["folder"], worker)
-        measured, decision = _decided(at, loaded, rows, located, pixels, tools)
+        bundles = bundled(loaded.dataset, loaded.hashes, rows)
+        measured, decision = _decided(at, loaded, rows, located, pixels, bundles, tools)
     return Inspection(loaded.record, rows.record, located, measured, decision)
 
 

@@ -66,14 +66,15 @@ def split(dataset: Dataset, hashes: Sequence[str], *, seed: int) -> Split:
 
 
 def bundled(dataset: Dataset, hashes: Sequence[str], done: Split) -> tuple[int, ...] | None:
-    """For each training row of a split the number of its bundle: copies of one image and rows of
-    one group have the same one. None where no two rows are of one.
+    """For each training row of a split, then each validation row, the number of its bundle: copies
+    of one image and rows of one group have the same one. None where no two rows are of one.
     """
-    if dataset.groups is None and not done.record.copies:
+    rows = (*done.train, *done.validation)
+    if dataset.groups is None and len({hashes[row] for row in rows}) == len(rows):
         return None
-    bundles = _bundles(dataset, hashes, done.train)
+    bundles = _bundles(dataset, hashes, rows)
     number = {row: i for i, bundle in enumerate(bundles) for row in bundle.rows}
-    return tuple(number[row] for row in done.train)
+    return tuple(number[row] for row in rows)
 
 
 def digest(train: Sequence[int], validation: Sequence[int], test: Sequence[int]) -> str:

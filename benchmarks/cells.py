@@ -235,6 +235,7 @@ def together(spec: dict[str, Any], progress: Any) -> dict[str, Any]:
     measurement probes; called in the worker.
     """
     from autotl import model
+    from autotl.folds import fold_numbers
     from autotl.measure import measuring, probes, size
     from autotl.measure.together import together as judged
     from autotl.train import inputs, job
@@ -245,7 +246,7 @@ def together(spec: dict[str, Any], progress: Any) -> dict[str, Any]:
     drawn = size.draw(one.train_labels, measuring.SAMPLE, seed=seed)
     outputs = [np.asarray(stored[drawn]) for stored in inputs.ensure_view(one, net, wants, 0)]
     labels, classes = one.train_labels[drawn], one.pixels.classes
-    fold = probes.fold_numbers(labels, seed=seed)
+    fold = fold_numbers(labels, seed=seed)
     tapped = probes.linear(outputs[tap - 1], labels, classes, fold)
     accuracy, reads = judged(outputs, labels, classes, fold, tap=tap, tapped=tapped)
     return {"together": accuracy, "reads": list(reads)}

@@ -49,13 +49,14 @@ def main() -> None:
     """Run what is missing, print the comparison, and write down what holds."""
     chosen = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     chosen.add_argument("data", type=Path, nargs="?")
+    chosen.add_argument("--backbones", nargs="+", help="only these")
     chosen.add_argument("--table", action="store_true", help="print what is finished")
     options = chosen.parse_args()
     if options.data is None and not options.table:
         chosen.error("name the folder of data sets, or --table")
     print(statement())
     if not options.table:
-        run(options.data)
+        run(options.data, options.backbones)
     found = [row for row in read(ROWS) if row["code"] == trainer_digest()]
     print(table(found))
     if options.data is not None:
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def cells(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The cells to repeat, and what each strategy gave in them."""
+    """The cells to repeat, and what each strategy gave in them, by the trainer of their rows."""
     newest = [row for row in rows if row["code"] == rows[-1]["code"]]
     wanted = [row for row in newest if (row["limit"], row["seed"]) == (EXAMPLES, SEED)]
     for head in wanted:
@@ -83,10 +84,12 @@ def cells(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str
             )
 
 
-def run(data: Path) -> None:
+def run(data: Path, backbones: list[str] | None) -> None:
     """Add the missing cells to the rows."""
     with Bench() as bench:
         for cell, then in cells(read(MADE)):
+            if backbones and cell["backbone"] not in backbones:
+                continue
             here = cell | {"code": trainer_digest()}
             if any({key: one[key] for key in here} == here for one in read(ROWS)):
                 continue

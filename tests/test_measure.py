@@ -16,6 +16,7 @@ from autotl.activations import store
 from autotl.builtin import embedded
 from autotl.builtin.embedded_backbone import backbone
 from autotl.errors import DeadlineError, InternalError, ResourceError
+from autotl.folds import fold_numbers
 from autotl.measure import (
     depth,
     domain,
@@ -82,71 +83,10 @@ def test_counts() -> None:
 # ---- probes ----
 
 
-@given(st.lists(st.integers(0, 3), min_size=5, max_size=100), st.integers(0, 5))
-@settings(deadline=None)
-def test_folds_part_each_class_evenly(drawn: list[int], seed: int) -> None:
-    labels = np.array(drawn)
-    fold = probes.fold_numbers(labels, seed=seed)
-    counts = np.array([[np.sum((fold == f) & (labels == c)) for f in range(5)] for c in range(4)])
-    assert np.ptp(counts, axis=1).max() <= 1
-    assert np.ptp(counts.sum(axis=0)) <= 1
-
-
-rows_with_bundles = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=2)
-
-
-@given(rows_with_bundles, st.integers(0, 5))
-@settings(deadline=None)
-def test_bundles_stay_in_one_fold(drawn: list[tuple[int, int]], seed: int) -> None:
-    labels, bundles = (np.array(side) for side in zip(*drawn, strict=True))
-    fold = probes.fold_numbers(labels, seed=seed, bundles=bundles.tolist())
-    assert ((fold >= 0) & (fold < probes.FOLDS)).all()
-    alone = [label for label in range(4) if len(set(bundles[labels == label])) == 1]
-    for number in set(bundles):
-        assert len(set(fold[(bundles == number) & ~np.isin(labels, alone)])) <= 1
-    assert len(set(fold)) > 1, "a fold is judged by the others"
-    assert (fold == probes.fold_numbers(labels, seed=seed, bundles=bundles.tolist())).all()
-
-
-def test_bundles_of_one_row_leave_the_folds_as_they_are() -> None:
-    labels = np.arange(40) % 3
-    plain = probes.fold_numbers(labels, seed=2)
-    assert (probes.fold_numbers(labels, seed=2, bundles=range(40)) == plain).all()
-
-
-def test_bundled_folds_are_stratified() -> None:
-    labels = np.repeat(np.arange(3), 60)
-    fold = probes.fold_numbers(labels, seed=0, bundles=(np.arange(180) // 4).tolist())
-    counts = np.array([[np.sum((fold == f) & (labels == c)) for f in range(5)] for c in range(3)])
-    assert (counts == 12).all()
-
-
-def test_a_copied_row_changes_the_folds_no_further() -> None:
-    labels = np.arange(300) % 100
-    fold = probes.fold_numbers(labels, seed=0, bundles=[0, *range(100), *range(100, 299)])
-    assert len(set(fold)) == 5
-    assert np.ptp(np.bincount(fold)) <= 2
-
-
-def test_large_bundles_and_single_rows_make_even_folds() -> None:
-    labels = np.arange(1000) % 4
-    bundles = [row // 200 if row < 600 else row for row in range(1000)]
-    fold = probes.fold_numbers(labels, seed=0, bundles=bundles)
-    assert np.bincount(fold).tolist() == [200] * 5
-
-
-def test_rows_of_a_class_that_is_one_bundle_are_parted_and_others_are_not() -> None:
-    labels = np.repeat([0, 1], 20)
-    bundles = np.array([7] * 20 + [7] * 5 + [8] * 15)
-    fold = probes.fold_numbers(labels, seed=0, bundles=bundles.tolist())
-    assert np.bincount(fold[:20], minlength=5).max() < 20
-    assert len(set(fold[20:25])) == len(set(fold[25:])) == 1
-
-
 @pytest.mark.parametrize(("n", "d"), [(60, 10), (40, 90), (50, 50)])
 def test_left_out_predictions_are_those_of_a_fit_without_the_fold(n: int, d: int) -> None:
     features, labels = made(n, d)
-    z, fold = probes.standardise(features), probes.fold_numbers(labels, seed=1)
+    z, fold = probes.standardise(features), fold_numbers(labels, seed=1)
     targets = probes.one_hot(labels, CLASSES)
     strengths = (0.1, 10.0, 1000.0)
     for number in range(5):
@@ -177,7 +117,7 @@ def test_the_error_of_a_mean_adds_up_what_is_not_independent() -> None:
 
 def test_linear_probe_tells_classes_from_noise() -> None:
     features, labels = made(300, 20, apart=20.0)
-    fold = probes.fold_numbers(labels, seed=0)
+    fold = fold_numbers(labels, seed=0)
     found = probes.linear(features, labels, CLASSES, fold)
     assert found.accuracy > 0.9
     assert found.accuracy == found.right.mean()
@@ -187,7 +127,7 @@ def test_linear_probe_tells_classes_from_noise() -> None:
 
 def test_linear_probe_minds_neither_scale_nor_constant_columns() -> None:
     features, labels = made(100, 8, apart=2.0)
-    fold = probes.fold_numbers(labels, seed=0)
+    fold = fold_numbers(labels, seed=0)
     plain = probes.linear(features, labels, CLASSES, fold).accuracy
     tiny = np.concatenate([features * 1e-11, np.full((100, 3), 7.0, np.float32)], axis=1)
     assert probes.linear(tiny, labels, CLASSES, fold).accuracy == plain
@@ -197,7 +137,7 @@ def test_linear_probe_minds_neither_scale_nor_constant_columns() -> None:
 
 def test_neighbours_are_those_of_scikit_learn() -> None:
     features, labels = made(120, 6)
-    fold = probes.fold_numbers(labels, seed=0)
+    fold = fold_numbers(labels, seed=0)
     z, right = probes.standardise(features), 0
     for number in range(5):
         out = fold == number
@@ -221,7 +161,7 @@ def test_curve_tells_how_many_rows_a_probe_saw(held: list[int], told: list[int])
 
 def test_curve_rises_with_examples_and_ends_at_the_probe() -> None:
     features, labels = made(400, 60, apart=1.5)
-    fold = probes.fold_numbers(labels, seed=0)
+    fold = fold_numbers(labels, seed=0)
     whole = probes.linear(features, labels, CLASSES, fold)
     points = probes.curve(features, labels, CLASSES, fold, whole, seed=0)
     assert [point.examples for point in points] == [80, 160, 320]
@@ -244,7 +184,7 @@ def test_predict_equals_scikit_learn_on_new_rows() -> None:
 def test_few_rows_of_one_class_are_no_error() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2])
     features = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    fold = probes.fold_numbers(labels, seed=0)
+    fold = fold_numbers(labels, seed=0)
     whole = probes.linear(features, labels, CLASSES, fold)
     assert 0 <= whole.accuracy <= 1
     assert 0 <= probes.neighbours(features, labels, CLASSES, fold) <= 1
@@ -256,7 +196,7 @@ def test_orientation_matters_where_mirroring_swaps_the_classes() -> None:
     rows = np.arange(0, 200, 2)
     base = measuring.Sample(
         labels=labels,
-        fold=probes.fold_numbers(labels, seed=0),
+        fold=fold_numbers(labels, seed=0),
         classes=CLASSES,
         pretrained=[features],
         random=[],
@@ -281,7 +221,7 @@ def test_orientation_matters_where_mirroring_swaps_the_classes() -> None:
 
 
 def read_together(outputs: list[NDArray[Any]], labels: NDArray[Any], tap: int) -> Any:
-    fold = probes.fold_numbers(labels, seed=0)
+    fold = fold_numbers(labels, seed=0)
     tapped = probes.linear(outputs[tap - 1], labels, CLASSES, fold)
     found = together.together(outputs, labels, CLASSES, fold, tap=tap, tapped=tapped)
     whole = probes.linear(np.concatenate(outputs, axis=1), labels, CLASSES, fold)

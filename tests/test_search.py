@@ -21,6 +21,7 @@ from autotl import errors
 from autotl.export import gate
 from autotl.files import file_ref
 from autotl.records import (
+    METRICS,
     Backbone,
     Budget,
     Decision,
@@ -1106,6 +1107,46 @@ def test_one_example_more_is_never_clearly_better() -> None:
         one, two = answers(labels, [3]), answers(labels, [3, 4])
         assert not selection.clearly_better(one, two, labels, "accuracy")
         assert not selection.clearly_better(one, one, labels, "macro-f1")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_paired_error_counts_a_bundle_once(metric: Any) -> None:
+    draw = np.random.default_rng(3)
+    labels = draw.integers(0, 3, 40)
+    one, two = draw.normal(size=(2, 40, 3)).astype(np.float32)
+    plain = selection.paired_difference(one, two, labels, metric)
+    alone = selection.paired_difference(one, two, labels, metric, np.arange(40))
+    assert alone == pytest.approx(plain)
+    three = [np.repeat(side, 3, axis=0) for side in (one, two, labels)]
+    copied = selection.paired_difference(*three, metric, np.repeat(np.arange(40), 3))
+    assert copied == pytest.approx(plain), "three copies of a row say no more than the row"
+    assert selection.paired_difference(*three, metric)[1] < 0.6 * plain[1]
+    whole = selection.paired_difference(one, two, labels, metric, np.zeros(40, int))
+    assert whole == (pytest.approx(plain[0]), math.inf)
+
+
+def test_proposals_must_win_in_more_than_one_bundle() -> None:
+    labels, wrong = np.arange(60) % 2, list(range(0, 60, 6))
+    told = {0: answers(labels, wrong), 1: answers(labels, [1])}
+    trials = [finished(0, 50 / 60), finished(1, 59 / 60)]
+    bundles = np.repeat(np.arange(12), 5)
+    bundles[wrong] = 99
+    plain = selection.Crossed(labels=np.arange(100) % 2, logits=lambda _: None)
+    grouped = replace(plain, bundles=np.concatenate([200 + np.arange(40), bundles]))
+    about = ("accuracy", labels, lambda trial: told[trial.number])
+    assert selection.eligible(trials, *about, plain) == [trials[1]]
+    assert selection.eligible(trials, *about, grouped) == [trials[0]]
+
+
+@pytest.mark.parametrize("validation", [selection.FEW - 1, selection.FEW])
+def test_trials_are_told_of_bundles_where_they_make_folds(
+    tmp_path: Path, oracle: Worker, validation: int
+) -> None:
+    bench = Bench(tmp_path, oracle, validation)
+    bundles = [row // 2 for row in range(TRAIN + validation)]
+    bench.go(trials=1, bundles=bundles)
+    told = [spec["bundles"] for spec in bench.worker.specs]
+    assert told == [bundles if validation < selection.FEW else None]
 
 
 def test_paired_error_of_accuracy_is_that_of_a_mean() -> None:

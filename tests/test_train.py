@@ -374,6 +374,24 @@ def test_heads_by_gradient_are_crossed_too(module_folder: Path, head: Head) -> N
     assert few.run(recipe("partial-freeze", numbers=numbers)).crossed is None
 
 
+def test_no_fold_of_a_trial_tears_a_bundle(module_folder: Path) -> None:
+    from autotl.train import job, probe
+
+    few = bench(module_folder, 40, 10, classes=2)
+    bundles = np.arange(50) // 4
+    spec = few.spec(PROBE, bundles=bundles.tolist())
+    parts = probe.folds(job.read(spec, lambda *_: None))
+    assert len(parts) == 5
+    assert sorted(np.concatenate([out for _, out in parts])) == list(range(50))
+    for rest, out in parts:
+        assert not set(bundles[rest]) & set(bundles[out])
+    torn = probe.folds(job.read(few.spec(PROBE), lambda *_: None))
+    assert any(set(bundles[rest]) & set(bundles[out]) for rest, out in torn)
+    whole = few.crossed(few.run(PROBE, bundles=bundles.tolist())).copy()
+    assert whole.shape == (50, 2)
+    assert not np.array_equal(whole, few.crossed(few.run(PROBE)))
+
+
 def test_a_head_kept_at_its_start_is_crossed_as_the_probe(module_folder: Path) -> None:
     few = bench(module_folder, 40, 10, classes=2)
     probed = few.run(PROBE, out=str(few.folder / "first"))

@@ -19,7 +19,14 @@ from autotl.records import Strategy, from_json
 
 SCHEMA = "autotl-coefficients/3"
 FILE = "coefficients.json"
-TRAINER = ("train", "model", "records/trials.py", "measure/depth.py")
+TRAINER = (
+    "train",
+    "model",
+    "folds.py",
+    "records/trials.py",
+    "measure/depth.py",
+    "measure/together.py",
+)
 """The rooms and modules whose code the coefficients hold for."""
 
 _QUIET = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}

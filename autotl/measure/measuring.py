@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from autotl.calls import Caller, Progress
 from autotl.errors import DeadlineError, ResourceError
+from autotl.folds import FOLDS, fold_numbers
 from autotl.measure import depth, probes, quality, size
 from autotl.measure.together import together
 from autotl.records import (
@@ -90,9 +91,9 @@ def measure(
     left out, and half as many rows are compared with the source domain. `trained` says that trials
     will follow: all rows then pass the pretrained backbone, up to `WHOLE` of training, as the first
     trial will want them. `name(i)` is the id of training row i; rows with the same number in
-    `bundles` (train,) are in one fold of the probes. Everything but `speed` and `seconds` is a
-    function of the data, the seed, `given` and `trained`. Raises `ResourceError` where the networks
-    take longer than `deadline` seconds, and what the worker raises.
+    `bundles` (train or more,) are in one fold of the probes. Everything but `speed` and `seconds`
+    is a function of the data, the seed, `given` and `trained`. Raises `ResourceError` where the
+    networks take longer than `deadline` seconds, and what the worker raises.
     """
     begun = time.monotonic()
     labels = np.load(pixels.labels, mmap_mode="r", allow_pickle=False)[: pixels.train]
@@ -212,7 +213,7 @@ def _sample(
     alike = None if bundles is None else np.asarray(bundles)[rows].tolist()
     return Sample(
         labels=np.asarray(labels[rows]),
-        fold=probes.fold_numbers(labels[rows], seed=spec["seed"], bundles=alike),
+        fold=fold_numbers(labels[rows], seed=spec["seed"], bundles=alike),
         bundles=alike,
         classes=classes,
         pretrained=_features(answer["pretrained"], rows if spec["whole"] else None),
@@ -290,7 +291,7 @@ def probe(
 def _parted(fold: NDArray[np.int64]) -> NDArray[np.int64]:
     """The folds of some rows; rows in turns where they are all of one: else none is judged."""
     alone = len(fold) > 1 and len(np.unique(fold)) == 1
-    return np.arange(len(fold)) % probes.FOLDS if alone else fold
+    return np.arange(len(fold)) % FOLDS if alone else fold
 
 
 def orientation_matters(sample: Sample, tap: int, strength: float) -> bool:

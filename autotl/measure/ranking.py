@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from autotl.calls import Caller, Progress
 from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError
+from autotl.folds import fold_numbers
 from autotl.measure import probes, size
 from autotl.measure.measuring import within
 from autotl.measure.size import Labels
@@ -61,8 +62,8 @@ def rank(
     """Probe each backbone, and choose (see `choose`).
 
     `candidates` are backbones with weights; `labels` (n,) those of the training rows, of which
-    `store(located, rows)` keeps the pixels of some; rows with the same number in `bundles` (n,) are
-    in one fold of the probe; `examples` is how many images there are in all.
+    `store(located, rows)` keeps the pixels of some; rows with the same number in `bundles` (n or
+    more,) are in one fold of the probe; `examples` is how many images there are in all.
     A backbone that its plugin cannot build, for which memory does not suffice or for which there is
     no time is set aside with the reason; where only time was lacking for all, the smallest is
     taken, else the first one's error is raised.
@@ -71,7 +72,7 @@ def rank(
     rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
     decode = (time.monotonic() - begun) / (len(rows) * len(candidates))
     alike = None if bundles is None else [bundles[row] for row in rows]
-    fold = probes.fold_numbers(labels[rows], seed=seed, bundles=alike)
+    fold = fold_numbers(labels[rows], seed=seed, bundles=alike)
     found: list[Ranked] = []
     rights: dict[str, NDArray[np.bool_]] = {}
     errors: list[AutotlError] = []

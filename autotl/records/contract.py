@@ -117,7 +117,7 @@ class Dataset:
     content must stay the same (a loader with one open file needs a lock); what it raises sets
     that example aside. `kind` is "image". `splits` names a given split ("train", "validation" or
     "test") for each example, `groups` a group that must stay on one side of every split and, unless
-    it is all that a class has, of the folds that measurement's probes are judged by.
+    it is all that a class has, of every fold of cross-validation.
     """
 
     kind: str

@@ -53,6 +53,7 @@ def search(
     progress: Progress | None = None,
     tensorboard: bool = False,
     test_rows: int | None = None,
+    bundles: Sequence[int] | None = None,
     trainer: Trainer | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> SearchRecord:
@@ -60,9 +61,10 @@ def search(
 
     `budget` holds what was asked for, `seconds_left()` what is left of it now (not asked where
     `budget.seconds` is None). `folder` is the activation cache, `run_folder` takes `trials/` and
-    `tensorboard/`. `test_rows` helps to estimate what evaluation will take. `trainer` trains the
-    trials, by default the worker. Trials in the ledger
-    are not run again, but what they tried must be what would be tried now.
+    `tensorboard/`. `test_rows` helps to estimate what evaluation will take. Rows with the same
+    number in `bundles` (of training rows, then of validation rows) are in one fold, and count once
+    in errors. `trainer` trains the trials, by default the worker. Trials in the ledger are not run
+    again, but what they tried must be what would be tried now.
 
     Raises `SearchError` when every trial failed, `ResourceError` when nothing of the budget is
     left at the start, `RunFolderError` when the ledger holds another search's trials. An error of
@@ -85,6 +87,7 @@ def search(
         progress=progress,
         tensorboard=tensorboard,
         test_rows=test_rows,
+        bundles=bundles,
         clock=clock,
     )
     return _searched(setting)

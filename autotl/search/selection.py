@@ -25,10 +25,13 @@ Logits = Callable[[Trial], NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class Crossed:
-    """Labels of training and validation rows, and a trial's out-of-fold logits for them, if any."""
+    """Labels of training and validation rows, a trial's out-of-fold logits for them, if any, and
+    their bundles: rows of which the number is the same are not independent.
+    """
 
     labels: NDArray[Any]
     logits: Callable[[Trial], NDArray[np.float32] | None]
+    bundles: NDArray[Any] | None = None
 
 
 def score(metrics: dict[str, float], metric: Metric) -> float:
@@ -98,13 +101,15 @@ def eligible(
     if len(labels) >= FEW or held is None:
         return done
     whole, base = crossed.logits(held) if crossed else None, logits(held)
+    every = crossed.bundles if crossed else None
+    some = None if every is None else every[-len(labels) :]
 
     def beats(trial: Trial) -> bool:
         if _score(trial, metric) < _score(held, metric):
             return False
         if crossed and whole is not None and (own := crossed.logits(trial)) is not None:
-            return clearly_better(own, whole, crossed.labels, metric)
-        return clearly_better(logits(trial), base, labels, metric)
+            return clearly_better(own, whole, crossed.labels, metric, every)
+        return clearly_better(logits(trial), base, labels, metric, some)
 
     return [one for one in done if one.origin == PROPOSAL and beats(one)] or [held]
 
@@ -119,39 +124,53 @@ def incumbent(done: Sequence[Trial], metric: Metric, rows: int) -> Trial | None:
 
 
 def clearly_better(
-    logits: NDArray[Any], base: NDArray[Any], labels: NDArray[Any], metric: Metric
+    logits: NDArray[Any],
+    base: NDArray[Any],
+    labels: NDArray[Any],
+    metric: Metric,
+    bundles: NDArray[Any] | None = None,
 ) -> bool:
     """Whether the paired difference of scores is over one standard error (by the jackknife,
     which for accuracy is the usual standard error of a mean).
     """
     sign = -1.0 if metric == "log-loss" else 1.0
-    difference, error = paired_difference(logits, base, labels, metric)
+    difference, error = paired_difference(logits, base, labels, metric, bundles)
     return sign * difference > error * (1 + 1e-9)
 
 
 def paired_difference(
-    logits: NDArray[Any], base: NDArray[Any], labels: NDArray[Any], metric: Metric
+    logits: NDArray[Any],
+    base: NDArray[Any],
+    labels: NDArray[Any],
+    metric: Metric,
+    bundles: NDArray[Any] | None = None,
 ) -> tuple[float, float]:
-    """(difference of the metric, its jackknife standard error) of two predictions of one set."""
+    """(difference of the metric, its jackknife standard error) of two predictions of one set; rows
+    with the same number in `bundles` (n,) are left out together.
+    """
     classes, rows = logits.shape[1], len(labels)
     first, second = (_evidence(x, labels, metric) for x in (logits, base))
 
-    def difference(a: NDArray[Any], b: NDArray[Any], of: NDArray[Any]) -> float:
-        return _metric(a, of, classes, metric) - _metric(b, of, classes, metric)
+    def difference(of: NDArray[Any] | slice) -> float:
+        sides = (_metric(x[of], labels[of], classes, metric) for x in (first, second))
+        return next(sides) - next(sides)
 
-    whole = difference(first, second, labels)
-    if rows < 2:
+    whole = difference(slice(None))
+    units = np.arange(rows) if bundles is None else np.unique(bundles, return_inverse=True)[1]
+    count = int(units.max()) + 1
+    if count < 2:
         return whole, math.inf
-    counts: NDArray[Any] = np.ones(rows)
-    if metric == "log-loss":
+    times: NDArray[Any] = np.ones(count)
+    if count < rows:
+        left_out = np.array([difference(units != unit) for unit in range(count)])
+    elif metric == "log-loss":
         left_out = (rows * whole - (first - second)) / (rows - 1)
     else:  # rows alike in label and both answers leave the same behind
         alike = np.stack([labels, first, second], axis=1)
-        _, ones, counts = np.unique(alike, axis=0, return_index=True, return_counts=True)
-        without = [[np.delete(of, i) for of in (first, second, labels)] for i in ones]
-        left_out = np.array([difference(*three) for three in without])
-    spread = float(counts @ np.square(left_out - np.average(left_out, weights=counts)))
-    return whole, math.sqrt(spread * (rows - 1) / rows)
+        _, ones, times = np.unique(alike, axis=0, return_index=True, return_counts=True)
+        left_out = np.array([difference(np.arange(rows) != i) for i in ones])
+    spread = float(times @ np.square(left_out - np.average(left_out, weights=times)))
+    return whole, math.sqrt(spread * (count - 1) / count)
 
 
 def kept(standing: Sequence[Trial], trials: Sequence[Trial], metric: Metric, rows: int) -> set[int]:

@@ -69,6 +69,7 @@ class Setting:
     progress: Progress | None
     tensorboard: bool
     test_rows: int | None
+    bundles: Sequence[int] | None
     clock: Callable[[], float]
 
     @cached_property
@@ -98,7 +99,8 @@ class Setting:
     def crossed(self) -> selection.Crossed:
         """Labels and out-of-fold logits of training and validation rows."""
         labels = np.load(self.pixels.labels, mmap_mode="r", allow_pickle=False)
-        return selection.Crossed(labels=labels, logits=partial(crossed_of, self))
+        bundles = None if self.bundles is None else np.asarray(self.bundles)
+        return selection.Crossed(labels=labels, logits=partial(crossed_of, self), bundles=bundles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +309,14 @@ def _spec(
         "parent": str(checked(parent.weights, setting.run_folder)) if parent else None,
         "deadline": _seconds(allowance),
         "batch": None,
+        "bundles": _bundles(setting),
     }
+
+
+def _bundles(setting: Setting) -> list[int] | None:
+    """Those of all rows, where a trial makes folds."""
+    few = len(setting.labels) < selection.FEW
+    return list(setting.bundles) if few and setting.bundles is not None else None
 
 
 def _hard(setting: Setting, deadline: float) -> float:

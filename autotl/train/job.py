@@ -27,6 +27,7 @@ class Job:
     shape to go on from; `deadline` is in seconds from `started`
     (`time.monotonic`), None for no limit. `batch` is the examples of a step; `stored` whether
     training starts from stored outputs of the boundary, None where that is yet to be seen.
+    Training and validation rows with the same number in `bundles` are in one fold.
     """
 
     recipe: Recipe
@@ -44,6 +45,7 @@ class Job:
     progress: Progress
     batch: int
     stored: bool | None
+    bundles: NDArray[np.int64] | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -93,4 +95,5 @@ def read(spec: Mapping[str, Any], progress: Progress) -> Job:
         progress=progress,
         batch=min(spec.get("batch") or recipe.numbers.batch, pixels.train),
         stored=spec.get("stored"),
+        bundles=np.array(spec["bundles"], np.int64) if spec.get("bundles") else None,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl import model
+from autotl.folds import fold_numbers
 from autotl.train import scores
 from autotl.train.inputs import Net, pooled
 from autotl.train.job import Job
@@ -274,7 +275,8 @@ def _by_folds(features: Floats, labels: NDArray[Any], classes: int, job: Job) ->
 
 
 def folds(job: Job) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """(rows to fit, rows left out) of each fold, stratified, over training and validation rows.
+    """(rows to fit, rows left out) of each fold, stratified, over training and validation rows;
+    those of one bundle are in one fold.
 
     The same ones for every trial of a search, so that trials are compared in pairs; there are
     none where a class has one row.
@@ -285,6 +287,9 @@ def folds(job: Job) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     if least < 2:
         return []
     seed = job.view_seed % 2**32
+    if job.bundles is not None:
+        fold = fold_numbers(job.labels, seed=seed, count=FOLDS, bundles=job.bundles.tolist())
+        return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in np.unique(fold)]
     splitter = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
     return list(splitter.split(np.zeros(len(job.labels)), job.labels))
 

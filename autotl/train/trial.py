@@ -30,7 +30,8 @@ def run(spec: Mapping[str, Any], progress: Progress) -> Any:
     probe's weights, or None), parent (path of the weights of a trial of the same shape to go on
     from, or None), deadline (seconds, or None), batch (examples of a step, by default
     the recipe's), stored (whether training starts from stored outputs of the boundary; by default
-    where there is room). A checkpoint that an earlier call with the same spec left in `out` is
+    where there is room), bundles (numbers of training and validation rows, of which equal ones are
+    in one fold, or None). A checkpoint that an earlier call with the same spec left in `out` is
     taken up; the caller removes it once it has the result.
 
     Without a deadline, on a CPU, the result is a function of the spec on one machine. Raises
