@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 FOLDS = 5
 
 Labels = NDArray[np.integer[Any]]
+Bundles = Sequence[int] | NDArray[np.int64]
 
 
 def fold_numbers(
-    labels: Labels, *, seed: int, count: int = FOLDS, bundles: Sequence[int] | None = None
+    labels: Labels,
+    *,
+    seed: int,
+    count: int = FOLDS,
+    bundles: Bundles | None = None,
 ) -> NDArray[np.int64]:
     """Stratified fold, 0 .. count-1, of every row of `labels` (n,).
 
     Rows with the same number in `bundles` (n,) are in one fold, however many folds that leaves
-    empty. Only where all rows of a class are of one bundle, and others are not, it is torn: else no
-    probe would see the class that it is judged by.
+    empty, and every class is in several where it is of several bundles. The rows of a class that is
+    of one bundle are parted: else no probe would see the class that it is judged by.
     """
     if bundles is not None and len(np.unique(bundles)) < len(labels):
         return _bundle_folds(np.asarray(labels), np.asarray(bundles), seed, count)
@@ -46,25 +51,31 @@ def _bundle_folds(
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     rows_of = np.split(np.argsort(bundle, kind="stable"), np.cumsum(sizes)[:-1])
-    shares = 1 / np.bincount(label)
-    held, total = np.zeros((count, len(shares))), np.zeros(count)
+    total = np.bincount(label)
+    held, filled = np.zeros((count, len(total))), np.zeros(count)
     fold = np.empty(len(labels), np.int64)
     for number in order:
         rows = rows_of[number]
-        counts = np.bincount(label[rows], minlength=len(shares))
-        fullness = ((2 * held + counts) * counts * shares).sum(axis=1)
-        place = int(np.lexsort((total, fullness.round(9)))[0])
+        has, counts = np.unique(label[rows], return_counts=True)
+        fullness = ((2 * held[:, has] + counts) * counts / total[has]).sum(axis=1)
+        whole = held[:, has] + counts >= total[has]  # the class would be in no other fold
+        alone = (whole & (counts < total[has])).any(axis=1)
+        place = int(np.lexsort((filled, fullness.round(9), alone))[0])
         fold[rows] = place
-        held[place] += counts
-        total[place] += len(rows)
+        held[place, has] += counts
+        filled[place] += len(rows)
     return fold
 
 
 def _torn(labels: Labels, bundles: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bundles numbered anew from 0; rows of a class that is of a single one are each their own."""
+    """Bundles numbered anew from 0; the rows of a class that is of a single one are each their own,
+    where there are several.
+    """
     numbers = np.unique(bundles, return_inverse=True)[1].reshape(-1)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        if len(np.unique(numbers[rows])) == 1:
+        if len(rows) > 1 and len(np.unique(numbers[rows])) == 1:
             numbers[rows] = numbers.max() + 1 + np.arange(len(rows))
+    if len(np.unique(numbers)) == 1:
+        return np.arange(len(labels))
     return np.asarray(np.unique(numbers, return_inverse=True)[1].reshape(-1), np.int64)

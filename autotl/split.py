@@ -73,6 +73,8 @@ def bundled(dataset: Dataset, hashes: Sequence[str], done: Split) -> tuple[int, 
     if dataset.groups is None and len({hashes[row] for row in rows}) == len(rows):
         return None
     bundles = _bundles(dataset, hashes, rows)
+    if len(bundles) == len(rows):
+        return None
     number = {row: i for i, bundle in enumerate(bundles) for row in bundle.rows}
     return tuple(number[row] for row in rows)
 

@@ -57,7 +57,7 @@ def main() -> None:
     print(statement())
     if not options.table:
         run(options.data, options.backbones)
-    found = [row for row in read(ROWS) if row["code"] == trainer_digest()]
+    found = [row for row in read(ROWS, renamed=False) if row["code"] == trainer_digest()]
     print(table(found))
     if options.data is not None:
         OUT.write_text(json.dumps(to_json(_confirmed(found)), indent=1) + "\n", encoding="utf-8")
@@ -87,11 +87,11 @@ def cells(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str
 def run(data: Path, backbones: list[str] | None) -> None:
     """Add the missing cells to the rows."""
     with Bench() as bench:
-        for cell, then in cells(read(MADE)):
+        for cell, then in cells(read(MADE, renamed=False)):
             if backbones and cell["backbone"] not in backbones:
                 continue
             here = cell | {"code": trainer_digest()}
-            if any({key: one[key] for key in here} == here for one in read(ROWS)):
+            if any({key: one[key] for key in here} == here for one in read(ROWS, renamed=False)):
                 continue
             begun = time.monotonic()
             asked, truth = bench.prepared(data / cell["data"], cell, TEST)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from autotl.folds import FOLDS, fold_numbers
 
@@ -26,11 +29,28 @@ def test_bundles_stay_in_one_fold(drawn: list[tuple[int, int]], seed: int) -> No
     labels, bundles = (np.array(side) for side in zip(*drawn, strict=True))
     fold = fold_numbers(labels, seed=seed, bundles=bundles.tolist())
     assert ((fold >= 0) & (fold < FOLDS)).all()
-    alone = [label for label in range(4) if len(set(bundles[labels == label])) == 1]
-    for number in set(bundles):
-        assert len(set(fold[(bundles == number) & ~np.isin(labels, alone)])) <= 1
+    parted = [label for label in range(4) if is_parted(labels, bundles, label)]
+    for number in set(bundles) if len(set(bundles)) > 1 else ():
+        assert len(set(fold[(bundles == number) & ~np.isin(labels, parted)])) <= 1
     assert len(set(fold)) > 1, "a fold is judged by the others"
     assert (fold == fold_numbers(labels, seed=seed, bundles=bundles.tolist())).all()
+
+
+def is_parted(labels: NDArray[Any], bundles: NDArray[Any], label: int) -> bool:
+    return (labels == label).sum() > 1 and len(set(bundles[labels == label])) == 1
+
+
+@given(st.integers(0, 10**6), st.integers(2, 4))
+@settings(deadline=None)
+def test_a_rare_class_of_several_bundles_is_in_several_folds(seed: int, rare: int) -> None:
+    draw = np.random.default_rng(seed)
+    bundles = np.repeat(np.arange(8), draw.integers(1, 50, 8))
+    labels = np.zeros(len(bundles), int)
+    for bundle in draw.choice(8, rare, replace=False):
+        labels[draw.choice(np.flatnonzero(bundles == bundle))] = 1
+    fold = fold_numbers(labels, seed=seed, bundles=bundles.tolist())
+    assert len(set(fold[labels == 1])) > 1
+    assert len(set(fold[labels == 0])) > 1 or not (labels == 0).any()
 
 
 def test_bundles_of_one_row_leave_the_folds_as_they_are() -> None:
@@ -46,7 +66,7 @@ def test_bundled_folds_are_stratified() -> None:
     assert (counts == 12).all()
 
 
-def test_a_copied_row_changes_the_folds_no_further() -> None:
+def test_one_copy_among_small_classes_leaves_five_even_folds() -> None:
     labels = np.arange(300) % 100
     fold = fold_numbers(labels, seed=0, bundles=[0, *range(100), *range(100, 299)])
     assert len(set(fold)) == 5
@@ -66,3 +86,11 @@ def test_rows_of_a_class_that_is_one_bundle_are_parted_and_others_are_not() -> N
     fold = fold_numbers(labels, seed=0, bundles=bundles.tolist())
     assert np.bincount(fold[:20], minlength=5).max() < 20
     assert len(set(fold[20:25])) == len(set(fold[25:])) == 1
+
+
+def test_a_class_of_one_row_leaves_its_group_whole() -> None:
+    labels = np.array([0] * 30 + [1] * 30 + [2])
+    bundles = np.append(np.arange(60) // 3, 4)
+    for seed in range(10):
+        fold = fold_numbers(labels, seed=seed, bundles=bundles.tolist())
+        assert len(set(fold[bundles == 4])) == 1

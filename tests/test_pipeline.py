@@ -17,7 +17,7 @@ from PIL import Image
 
 import autotl
 from autotl.errors import RunFolderError
-from autotl.records import STRATEGIES
+from autotl.records import STRATEGIES, SearchRecord
 from autotl.report.writing import model_card
 from autotl.sitting import Silent
 
@@ -246,6 +246,30 @@ def test_probes_are_judged_by_groups_that_they_did_not_see(tmp_path: Path) -> No
     found = autotl.inspect(tmp_path / "patients.npz", trials=1)
     best = max(probe.linear for probe in found.measurements.probes)
     assert best < 0.75, "a probe that saw a group's other images knows its label"
+
+
+def test_the_search_is_told_of_groups_in_the_order_of_the_stored_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (90, 16, 16, 3)).astype(np.uint8)
+    group = rng.permutation(90) // 3
+    told: dict[str, Any] = {}
+
+    def stopped(decision: Any, measured: Any, pixels: Any, *_: Any, **wishes: Any) -> SearchRecord:
+        told["labels"], told["bundles"] = np.load(pixels.labels), wishes["bundles"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autotl.pipeline.search.search", stopped)
+    splits = np.empty(90, object)
+    splits[np.argsort(group)] = ["train", "validation", "test"] * 30
+    data = {"images": images, "labels": group, "groups": group, "splits": splits.astype(str)}
+    with pytest.raises(KeyboardInterrupt):
+        autotl.fit(data, out=tmp_path / "run", trials=1)
+    labels, bundles = told["labels"], np.array(told["bundles"])
+    assert len(labels) == len(bundles) == 60
+    for one, other in zip(labels, bundles, strict=True):
+        assert set(bundles[labels == one]) == {other}, "a label is a group here"
 
 
 def test_inspect_shows_the_evidence_and_writes_nothing(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ def test_the_largest_stays_unless_another_beats_it_clearly() -> None:
     name, reason = ranking.choose([large, ranked("small", 1, 0.9)], better, 100, None)
     assert name == "small"
     assert "(on 200 examples small 90.0 %, large 80.0 %)" in reason
+    groups = [0 if 160 <= row < 180 else row for row in range(200)]  # one group has all that differ
+    one = ranking.choose([large, ranked("small", 1, 0.9)], better, 100, None, groups)
+    assert one[0] == "large"
 
 
 def test_what_the_budget_does_not_hold_is_no_choice() -> None:

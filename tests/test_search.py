@@ -1125,17 +1125,27 @@ def test_paired_error_counts_a_bundle_once(metric: Any) -> None:
     assert whole == (pytest.approx(plain[0]), math.inf)
 
 
-def test_proposals_must_win_in_more_than_one_bundle() -> None:
+@pytest.mark.parametrize("folds", [False, True])
+def test_proposals_must_win_in_more_than_one_bundle(folds: bool) -> None:
     labels, wrong = np.arange(60) % 2, list(range(0, 60, 6))
     told = {0: answers(labels, wrong), 1: answers(labels, [1])}
     trials = [finished(0, 50 / 60), finished(1, 59 / 60)]
     bundles = np.repeat(np.arange(12), 5)
     bundles[wrong] = 99
-    plain = selection.Crossed(labels=np.arange(100) % 2, logits=lambda _: None)
+    train = np.arange(40) % 2
+    crossed = {number: np.concatenate([answers(train, []), own]) for number, own in told.items()}
+    read = lambda trial: crossed[trial.number] if folds else None  # noqa: E731
+    plain = selection.Crossed(labels=np.concatenate([train, labels]), logits=read)
     grouped = replace(plain, bundles=np.concatenate([200 + np.arange(40), bundles]))
     about = ("accuracy", labels, lambda trial: told[trial.number])
     assert selection.eligible(trials, *about, plain) == [trials[1]]
     assert selection.eligible(trials, *about, grouped) == [trials[0]]
+
+
+def test_trials_and_search_take_the_same_rows_for_few() -> None:
+    from autotl.train import probe
+
+    assert selection.FEW == probe.FEW
 
 
 @pytest.mark.parametrize("validation", [selection.FEW - 1, selection.FEW])

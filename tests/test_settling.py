@@ -73,7 +73,7 @@ def chosen_among(
         labels=[0, 1, 1, 0, 1], classes=["x", "y"], groups=None, ids=tuple("abcde")
     )
     loaded: Any = SimpleNamespace(dataset=data, hashes=list("hijkh"))
-    rows: Any = SimpleNamespace(train=(4, 2, 0), record=SimpleNamespace(copies=1))
+    rows: Any = SimpleNamespace(train=(4, 2, 0), validation=(1,))
     known: Any = SimpleNamespace(
         at=at, loaded=loaded, rows=rows, side=40, cache=Path("cache"), worker=None
     )

@@ -170,12 +170,16 @@ def test_copies_and_groups_are_in_one_bundle() -> None:
     assert numbers[1] == numbers[2] == numbers[3], "of one group, and copies"
     assert numbers[0] == numbers[4], "of one group"
     assert len(set(numbers)) == 3
-    some = bundled(data, hashes, replace(done, train=(2, 3)))
+    some = bundled(data, hashes, replace(done, train=(2, 1)))
     assert some is not None
-    assert len(set(some)) == len(some) == 4, "by place, of these rows alone"
+    assert (len(some), len(set(some))) == (4, 3), "by place, of these rows alone"
+    assert some[0] == some[1]
+    assert bundled(data, hashes, replace(done, train=(2, 3))) is None
     plain = dataset([0, 0, 0, 1, 1, 1])
     assert bundled(plain, own([0] * 6), done) is None, "no two rows are of one"
     assert bundled(plain, hashes, done) is not None
+    apart = dataset([0, 0, 0, 1, 1, 1], groups=list("abcdef"))
+    assert bundled(apart, own([0] * 6), done) is None, "no group has two"
 
 
 def test_what_probes_cannot_judge_is_said() -> None:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from autotl.calls import Caller, Progress
 from autotl.errors import DeadlineError, ResourceError
-from autotl.folds import FOLDS, fold_numbers
+from autotl.folds import fold_numbers
 from autotl.measure import depth, probes, quality, size
 from autotl.measure.together import together
 from autotl.records import (
@@ -134,7 +134,7 @@ def measure(
 def _curve(sample: Sample, tap: int, tapped: probes.Linear, seed: int) -> tuple[CurvePoint, ...]:
     features = (sample.pretrained or sample.random)[tap - 1]
     rows = slice(None) if sample.pretrained else sample.random_rows
-    kept = (sample.labels[rows], sample.classes, _parted(sample.fold[rows]))
+    kept = (sample.labels[rows], sample.classes, _fold_of(sample, rows))
     return probes.curve(features, *kept, tapped, seed=seed)
 
 
@@ -266,7 +266,7 @@ def probe(
     found, linears = [], []
     total = len(sample.pretrained) + len(sample.random)
     for pretrained, outputs, rows in runs:
-        labels, fold = sample.labels[rows], _parted(sample.fold[rows])
+        labels, fold = sample.labels[rows], _fold_of(sample, rows)
         for stage, features in zip(stages, outputs, strict=False):
             linear = probes.linear(features, labels, sample.classes, fold)
             linears.append(linear)
@@ -288,10 +288,12 @@ def probe(
     return tuple(found), linears, tap, depth.boundary(right, parameters_above, tap)
 
 
-def _parted(fold: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The folds of some rows; rows in turns where they are all of one: else none is judged."""
-    alone = len(fold) > 1 and len(np.unique(fold)) == 1
-    return np.arange(len(fold)) % FOLDS if alone else fold
+def _fold_of(sample: Sample, rows: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+    """Folds of some rows, drawn anew where they are all of one: else none could be judged."""
+    fold = sample.fold[rows]
+    if len(fold) < 2 or len(np.unique(fold)) > 1:
+        return fold
+    return fold_numbers(sample.labels[rows], seed=0)
 
 
 def orientation_matters(sample: Sample, tap: int, strength: float) -> bool:
@@ -305,7 +307,7 @@ def orientation_matters(sample: Sample, tap: int, strength: float) -> bool:
         np.searchsorted(rows, sample.mirrored_rows),
         labels,
         sample.classes,
-        sample.fold[rows],
+        _fold_of(sample, rows),
         strength,
     )
     chance = float(np.bincount(labels).max()) / len(labels)

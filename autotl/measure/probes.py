@@ -67,12 +67,17 @@ def linear(features: Floats, labels: Labels, classes: int, fold: NDArray[np.int6
 
 def standard_error(apart: Floats, bundles: Sequence[int] | None = None) -> float:
     """Of the mean of paired differences (n,). Those of rows with the same number in `bundles` (n,)
-    are not independent, and are added up first (cluster-robust; Liang and Zeger 1986).
+    are not independent, and are added up first (cluster-robust, with the factor for few; Liang and
+    Zeger 1986); infinite where all are of one.
     """
-    around = np.asarray(apart, np.float64) - np.mean(apart)
-    if bundles is not None:
-        around = np.bincount(np.unique(bundles, return_inverse=True)[1].reshape(-1), around)
-    return float(np.sqrt((around**2).sum())) / len(apart)
+    units = np.arange(len(apart)) if bundles is None else np.unique(bundles, return_inverse=True)[1]
+    count = int(units.max()) + 1
+    if count == len(apart):
+        return float(np.std(apart) / np.sqrt(count))
+    if count < 2:
+        return np.inf
+    sums = np.bincount(units.reshape(-1), np.asarray(apart, np.float64) - np.mean(apart))
+    return float(np.sqrt((sums**2).sum() * count / (count - 1))) / len(apart)
 
 
 def neighbours(

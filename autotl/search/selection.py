@@ -156,19 +156,24 @@ def paired_difference(
         return next(sides) - next(sides)
 
     whole = difference(slice(None))
-    units = np.arange(rows) if bundles is None else np.unique(bundles, return_inverse=True)[1]
-    count = int(units.max()) + 1
+    units = np.arange(rows)
+    if bundles is not None:
+        units = np.unique(bundles, return_inverse=True)[1].reshape(-1)
+    sizes = np.bincount(units)
+    count = len(sizes)
     if count < 2:
         return whole, math.inf
     times: NDArray[Any] = np.ones(count)
-    if count < rows:
-        left_out = np.array([difference(units != unit) for unit in range(count)])
-    elif metric == "log-loss":
-        left_out = (rows * whole - (first - second)) / (rows - 1)
-    else:  # rows alike in label and both answers leave the same behind
-        alike = np.stack([labels, first, second], axis=1)
-        _, ones, times = np.unique(alike, axis=0, return_index=True, return_counts=True)
-        left_out = np.array([difference(np.arange(rows) != i) for i in ones])
+    if metric == "log-loss":
+        left_out = (rows * whole - np.bincount(units, first - second)) / (rows - sizes)
+    else:  # single rows alike in label and both answers leave the same behind
+        single, several = np.flatnonzero(sizes[units] == 1), np.flatnonzero(sizes > 1)
+        alike = np.stack([labels, first, second], axis=1)[single]
+        _, ones, same = np.unique(alike, axis=0, return_index=True, return_counts=True)
+        without = [np.arange(rows) != row for row in single[ones]]
+        without += [units != unit for unit in several]
+        left_out = np.array([difference(of) for of in without])
+        times = np.concatenate([same, np.ones(len(several))])
     spread = float(times @ np.square(left_out - np.average(left_out, weights=times)))
     return whole, math.sqrt(spread * (count - 1) / count)
 

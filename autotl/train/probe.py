@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl import model
-from autotl.folds import fold_numbers
+from autotl.folds import FOLDS, fold_numbers
 from autotl.train import scores
 from autotl.train.inputs import Net, pooled
 from autotl.train.job import Job
@@ -28,7 +28,6 @@ ITERATIONS = 300
 FEW = 200
 """Validation rows under which a probe's strength is chosen, and every recipe that trains only a
 head is compared with the probe, by cross-validation over training and validation rows instead."""
-FOLDS = 5
 ABSENT = -30.0
 """Logit offset of a class that no training row has."""
 
@@ -279,7 +278,7 @@ def folds(job: Job) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     those of one bundle are in one fold.
 
     The same ones for every trial of a search, so that trials are compared in pairs; there are
-    none where a class has one row.
+    none where a class has one row, or is in no other fold.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -288,8 +287,11 @@ def folds(job: Job) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         return []
     seed = job.view_seed % 2**32
     if job.bundles is not None:
-        fold = fold_numbers(job.labels, seed=seed, count=FOLDS, bundles=job.bundles.tolist())
-        return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in np.unique(fold)]
+        fold = fold_numbers(job.labels, seed=seed, bundles=job.bundles)
+        parts = [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in np.unique(fold)]
+        classes = len(np.unique(job.labels))
+        seen = all(len(np.unique(job.labels[rest])) == classes for rest, _ in parts)
+        return parts if seen else []
     splitter = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
     return list(splitter.split(np.zeros(len(job.labels)), job.labels))
 
