@@ -27,8 +27,7 @@ VARIED = {"embedded": (50, 200, 1000), "MobileNetV2": (50,)}
 """Training sizes at which the other variants are trained, by backbone."""
 FASTER = "rate x 3"
 RATED = {"embedded": (5000, 20000), "MobileNetV2": (200, 1000)}
-"""Sizes at which the higher learning rate alone is: not where four sets have cells, and no run takes
-it."""
+"""Sizes at which the higher learning rate alone is: not where a run would not take it anyhow."""
 THIRD = 1 / 3
 RATES = {"rate / 3": 1 / 3, FASTER: 3.0}
 RESAMPLES = 2000

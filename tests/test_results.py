@@ -22,6 +22,7 @@ NAMES = (
     "sizes",
     "interrupted",
     "features:2",
+    "confirm",
     pytest.param("strategies", marks=pytest.mark.slow),
 )
 
