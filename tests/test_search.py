@@ -175,6 +175,7 @@ class FakeWorker:
     def __init__(self, oracle: Worker, clock: Clock, *, cost: float = 20.0) -> None:
         self.oracle, self.clock, self.cost = oracle, clock, cost
         self.specs: list[dict[str, Any]] = []
+        self.asked: list[dict[str, Any]] = []
         self.deadlines: list[float | None] = []
         self.fail: dict[int, BaseException] = {}
         self.right = lambda recipe: VALIDATION - 10 - digest(recipe) % 60
@@ -183,6 +184,7 @@ class FakeWorker:
 
     def call(self, function: str, spec: dict[str, Any], *, deadline=None, progress=None) -> Any:
         if function == "autotl.search.proposals:propose":
+            self.asked.append(spec)
             return self.oracle.call(function, spec)
         assert function == "autotl.train.trial:run"
         json.dumps(spec)
@@ -656,6 +658,19 @@ def test_a_head_on_all_stages_that_is_the_choice_is_trained_once(bench: Bench) -
     assert [trial.origin for trial in trials[:2]] == ["probe", "default"]
     assert [trial.recipe.taps for trial in trials[:2]] == [(6,), every]
     assert "head" not in [trial.origin for trial in trials]
+
+
+def test_the_oracle_is_told_of_a_probe_that_lies_in_its_space(bench: Bench) -> None:
+    every = tuple(range(1, 7))
+    chosen = decision(
+        strategy="feature-extraction", boundary=6, taps=every, reads=every, learning_rate=0.0
+    )
+    bench.go(trials=3, decision=chosen)
+    asked = bench.worker.asked[0]
+    known = [one["values"]["taps"] for one in asked["known"]]
+    assert known == ["6", "1+2+3+4+5+6"]
+    proposed = bench.ledger.trials()[2].recipe
+    assert proposed not in [trial.recipe for trial in bench.ledger.trials()[:2]]
 
 
 def score_of(trial: Trial) -> float:

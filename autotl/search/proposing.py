@@ -177,7 +177,11 @@ def _parts(base: Recipe) -> int:
 def _values_of(
     trial: Trial, dimensions: tuple[Dimension, ...], base: Recipe
 ) -> dict[str, Any] | None:
-    """Where a trial lies in the space; None for one outside it."""
+    """Where a trial lies in the space; None for one outside it. Of others than proposals, those
+    that read other taps than the default recipe are found too (the probe of a head on all stages).
+    """
     if trial.origin == "proposal":
         return trial.hyperparameters
-    return dict(defaults(dimensions)) if trial.recipe == base else None
+    taps = [{"taps": value} for one in dimensions if one.name == "taps" for value in one.values]
+    points: list[dict[str, Any]] = [dict(defaults(dimensions)) | other for other in ({}, *taps)]
+    return next((point for point in points if recipe_of(base, point) == trial.recipe), None)
