@@ -64,7 +64,7 @@ def table(found: Sequence[Run], way: Way) -> str:
         return 100 * run.accuracy(chosen[id(run)])
 
     def validated(pair: Pair) -> Run:
-        return max(pair, key=lambda run: float(run.whole[chosen[id(run)]]["validation"]))
+        return max(pair, key=lambda run: float(run.row(chosen[id(run)])["validation"]))
 
     manners: Mapping[str, Callable[[Pair], Run]] = {
         "largest": lambda pair: pair[0],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fitting import fit
 from numpy.typing import NDArray
-from trained import PROBE, Run
+from trained import PROBE, TAPPED, Name, Run
 from variants import SHIFTED
 
 from autotl.decide import decide
@@ -44,11 +44,11 @@ NO_FILE = FileRef(path="", sha256="", size=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The strategy taken, and the seconds of measuring and training that it took to know and to
-    have it.
+    """What is taken, a strategy or the probe, and the seconds of measuring and training that it
+    took to know and to have it.
     """
 
-    strategy: Strategy
+    strategy: Name
     seconds: float
 
 
@@ -142,8 +142,8 @@ def fitted_rows(found: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _ours(known: Coefficients, run: Run) -> Choice:
-    """What a run trains, without the longer training and proposals: the probe, the choice and,
-    where the margin is small, the runner-up; and keeps of these.
+    """What a run trains, without the longer training and proposals: the probe, the choice, where
+    the margin is small the runner-up, and a head on all stages; and keeps of these.
     """
     return _best_of(run, _named(known, run))
 
@@ -152,7 +152,7 @@ def _ours_highest(known: Coefficients, run: Run) -> Choice:
     """The same trainings, of which the one with the highest validation accuracy is kept."""
     names = _named(known, run)
     tried = _tried(run, names)
-    best = max(tried, key=lambda name: (run.whole[name]["validation"], -tried.index(name)))
+    best = max(tried, key=lambda name: (run.row(name)["validation"], -tried.index(name)))
     return replace(_best_of(run, names), strategy=best)
 
 
@@ -171,7 +171,7 @@ def _ours_unless(known: Coefficients, run: Run) -> Choice:
     return replace(_best_of(run, names), strategy=_unless(run, tried, tried[0]))
 
 
-def _unless(run: Run, tried: Sequence[Strategy], first: Strategy) -> Strategy:
+def _unless(run: Run, tried: Sequence[Name], first: Name) -> Name:
     """The first one, unless others are clearly better, of which the highest score is taken."""
     base = _told(run, first)
     better = [
@@ -179,12 +179,12 @@ def _unless(run: Run, tried: Sequence[Strategy], first: Strategy) -> Strategy:
         for name in tried
         if selection.clearly_better(_told(run, name), base, run.labels, "accuracy")
     ]
-    return max(better or [first], key=lambda name: float(run.whole[name]["validation"]))
+    return max(better or [first], key=lambda name: float(run.row(name)["validation"]))
 
 
-def _told(run: Run, name: Strategy) -> NDArray[np.float32]:
+def _told(run: Run, name: Name) -> NDArray[np.float32]:
     """What it said of the validation rows, as (validation, classes) of zeros and ones."""
-    answers = np.frombuffer(bytes.fromhex(run.whole[name]["validation_told"]), np.uint8)
+    answers = np.frombuffer(bytes.fromhex(run.row(name)["validation_told"]), np.uint8)
     return np.eye(run.measured.size.classes, dtype=np.float32)[answers]
 
 
@@ -234,24 +234,28 @@ def _decision(known: Coefficients, run: Run) -> Decision:
     return decide(run.measured, limits, epochs=epochs(run.measured), coefficients=known)
 
 
-def _tried(run: Run, names: Sequence[Strategy]) -> list[Strategy]:
-    """The probe, then these, each once and where it is possible."""
-    return [name for name in dict.fromkeys([PROBE, *names]) if name in run.whole]
+def _tried(run: Run, names: Sequence[Strategy]) -> list[Name]:
+    """The probe, these and the head that feature extraction is, each once and where possible."""
+    every: list[Name] = [TAPPED if run.has(TAPPED) else PROBE, *names, PROBE]
+    return [name for name in dict.fromkeys(every) if run.has(name)]
 
 
 def _best_of(run: Run, names: Sequence[Strategy]) -> Choice:
     """What a search keeps of these and the probe; it took measuring too."""
     tried = _tried(run, names)
     kept = selected(run, tried)
-    return Choice(strategy=kept, seconds=run.measured.seconds + run.seconds(tried))
+    paid = [name for name in tried if name != TAPPED]  # with the head that feature extraction is
+    return Choice(strategy=kept, seconds=run.measured.seconds + run.seconds(paid))
 
 
-def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
-    """The one that the search's own rule keeps; the first is the probe."""
+def selected(run: Run, tried: Sequence[Name]) -> Name:
+    """The one that the search's own rule keeps; the first is the probe, if there is one. The rows
+    have no out-of-fold predictions of heads, by which a run judges proposals alone.
+    """
+    first = 0 if tried[0] in (TAPPED, PROBE) else 1  # trial 0 is the probe
     trials, told = [], {}
-    for place, name in enumerate(tried):
-        number = place if PROBE in tried else place + 1  # trial 0 is the probe
-        row = run.whole[name]
+    for number, name in enumerate(tried, first):
+        row = run.row(name)
         told[number] = _told(run, name)
         metrics = {"accuracy": row["validation"], "log-loss": row["validation_loss"]}
         result = TrialResult(
@@ -274,7 +278,7 @@ def selected(run: Run, tried: Sequence[Strategy]) -> Strategy:
         trials.append(trial)
     best = selection.best(trials, "accuracy", run.labels, lambda trial: told[trial.number])
     assert best is not None
-    return tried[best.number if PROBE in tried else best.number - 1]
+    return tried[best.number - first]
 
 
 def _by_tenth(run: Run) -> Choice:

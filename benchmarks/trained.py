@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from variants import EVERY, FASTER, rates
 
+from autotl.decide.coefficients import Rate
 from autotl.records import STRATEGIES, Measurements, Strategy, from_json
 
 PROBE: Strategy = "feature-extraction"
+TAPPED: Literal["probe"] = "probe"
+"""A run's trial 0, the head that reads the tap, where feature extraction is another head."""
+Name = Strategy | Literal["probe"]
 
 Place = tuple[Any, ...]
 
@@ -21,8 +25,9 @@ Place = tuple[Any, ...]
 class Run:
     """One seed of a cell: what was measured, the labels of its validation rows, the kinds of
     machines that it ran on, and what each strategy gave, whole and by about a tenth of the epochs.
-    Feature extraction is the head that a run trains: of all stages, or of the tap; the learning
-    rate is the one that a run takes. The tenths, and `plain`, are at the recipe's own.
+    Feature extraction is the head that a run trains: of all stages (then `probe` is that of the
+    tap, and paid for in its seconds), or of the tap. The learning rate is the one that a run takes,
+    by what the other data sets say; the tenths, and `plain`, are at the recipe's own.
     """
 
     data: str
@@ -36,19 +41,31 @@ class Run:
     plain: dict[Strategy, dict[str, Any]]
     whole: dict[Strategy, dict[str, Any]]
     tenth: dict[Strategy, dict[str, Any]]
+    probe: dict[str, Any] | None = None
 
     @property
     def cell(self) -> tuple[str, str, int]:
         """What the seeds of a cell have in common."""
         return self.data, self.backbone, self.limit
 
-    def accuracy(self, strategy: Strategy) -> float:
-        """On the test rows."""
-        return float(self.whole[strategy]["accuracy"])
+    def has(self, name: Name) -> bool:
+        """Whether it was trained, and did not fail."""
+        return name in self.whole or (name == TAPPED and self.probe is not None)
 
-    def right(self, strategy: Strategy) -> NDArray[np.float64]:
+    def row(self, name: Name) -> dict[str, Any]:
+        """What it gave."""
+        if name != TAPPED:
+            return self.whole[name]
+        assert self.probe is not None
+        return self.probe
+
+    def accuracy(self, name: Name) -> float:
+        """On the test rows."""
+        return float(self.row(name)["accuracy"])
+
+    def right(self, name: Name) -> NDArray[np.float64]:
         """Which test rows it got right, 1 or 0."""
-        row = self.whole[strategy]
+        row = self.row(name)
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8))
         return bits[: row["test"]].astype(float)
 
@@ -56,9 +73,9 @@ class Run:
         """The strategy of the highest test accuracy; of equal ones the one that trains least."""
         return max(self.whole, key=lambda name: (self.accuracy(name), -STRATEGIES.index(name)))
 
-    def censored(self, strategy: Strategy) -> bool:
+    def censored(self, name: Name) -> bool:
         """Whether a cap ended its training."""
-        return bool(self.whole[strategy]["stopped"] == "deadline")
+        return bool(self.row(name)["stopped"] == "deadline")
 
     def seconds(self, names: Iterable[Strategy]) -> float:
         """Of training these."""
@@ -71,7 +88,7 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
     """
     newest = [row for row in rows if row["code"] == rows[-1]["code"]]
     groups, varied = _grouped(newest)
-    found, known = [], rates(newest)
+    found, known = [], _rates(newest)
     for place, group in groups.items():
         data, backbone, limit, seed, _ = place
         head = group.pop((None, None), None)
@@ -80,13 +97,15 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
         done = {key: dict(row) for key, row in group.items() if "failure" not in row}
         measured, others = from_json(Measurements, head["measurements"]), varied.get(place, {})
         plain = {name: row for (name, share), row in done.items() if share == 1.0}
+        probe = None
         if (PROBE, 1.0) in done:
             if EVERY not in others:
                 continue
-            measured, done[PROBE, 1.0] = _reading(measured, done[PROBE, 1.0], others[EVERY])
+            measured, done[PROBE, 1.0] = _reading(measured, plain[PROBE], others[EVERY])
+            probe = plain[PROBE] if len(measured.reads) > 1 else None
         quicker = [
             one.strategy
-            for one in known
+            for one in known[data]
             if one.backbone == backbone and measured.size.train >= one.examples
         ]
         if any((name, 1.0) in done and FASTER not in others for name in quicker):
@@ -107,9 +126,16 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
                 plain=plain,
                 whole={name: row for (name, share), row in done.items() if share == 1.0},
                 tenth={name: row for (name, share), row in done.items() if share != 1.0},
+                probe=probe,
             )
         )
     return found
+
+
+def _rates(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Rate, ...]]:
+    """By data set: the higher learning rates by the rows of the other ones."""
+    names = {row["data"] for row in rows}
+    return {name: rates([row for row in rows if row["data"] != name]) for name in names}
 
 
 def _grouped(
