@@ -20,7 +20,7 @@ from variants import SHIFTED
 from autotl.decide import decide
 from autotl.decide.coefficients import Coefficients, Thresholds
 from autotl.decide.features import per_class
-from autotl.decide.scenario import proposed
+from autotl.decide.scenario import TABLE
 from autotl.pipeline import epochs
 from autotl.records import (
     STRATEGIES,
@@ -79,7 +79,7 @@ def ways(found: Sequence[Run]) -> dict[str, Way]:
         **always,
         **beside,
         "best generalist or the probe": _left_out(found, _generalist_beside, generalist),
-        "table, fixed lines": lambda run: _taken(run, proposed(run.measured, FIXED)),
+        "table, fixed lines": lambda run: _taken(run, _by_table(run)),
         "size only": _left_out(found, _by_size, _size_line),
         "similarity only": _left_out(found, _by_similarity, _similarity_line),
         "best of a tenth each": _by_tenth,
@@ -230,7 +230,7 @@ def _generalist_beside(name: Strategy, run: Run) -> Choice:
 
 
 def _decision(known: Coefficients, run: Run) -> Decision:
-    limits = Budget(seconds=None, trials=1)
+    limits = Budget(seconds=None, trials=None)
     return decide(run.measured, limits, epochs=epochs(run.measured), coefficients=known)
 
 
@@ -308,6 +308,12 @@ def _by_similarity(line: float, run: Run) -> Choice:
     far = -(run.measured.similarity.value or 0.0) >= line
     found = _taken(run, "full-fine-tune" if far else PROBE)
     return replace(found, seconds=found.seconds + (run.measured.seconds if far else 0.0))
+
+
+def _by_table(run: Run) -> Strategy:
+    """The textbook's table: by examples a class, and by similarity."""
+    near = (run.measured.similarity.value or 0.0) >= FIXED.similarity
+    return TABLE[per_class(run.measured) >= FIXED.per_class, near]
 
 
 def _best_line(values: Sequence[float], found: Sequence[Run]) -> float:

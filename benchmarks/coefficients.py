@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from choices import fitted_rows
 from fitting import fit
@@ -25,7 +27,7 @@ from kept import read
 from trained import runs
 from variants import rates
 
-from autotl.decide.coefficients import FILE
+from autotl.decide.coefficients import FILE, Coefficients
 from autotl.records import to_json
 
 ROWS = Path(__file__).with_name("strategies.jsonl")
@@ -34,15 +36,19 @@ OUT = Path(__file__).parent.parent / "autotl" / "decide" / FILE
 
 def main() -> None:
     """Fit, write and report."""
-    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    made.add_argument("--whole", action="store_true", help="the table of rows is whole")
-    chosen = made.parse_args()
-    rows = read(ROWS)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--whole", action="store_true", help="the table of rows is whole")
+    chosen = parser.parse_args()
+    fitted, report = made(read(ROWS), provisional=not chosen.whole)
+    OUT.write_text(json.dumps(to_json(fitted), indent=1) + "\n", encoding="utf-8")
+    print(report)
+
+
+def made(rows: Sequence[Mapping[str, Any]], *, provisional: bool) -> tuple[Coefficients, str]:
+    """What these rows give, and how well data sets that are left out are predicted."""
     fitted, report = fit(fitted_rows(runs(rows)))
     doubling = json.loads(OUT.read_text("utf-8"))["doubling"]
-    kept = replace(fitted, doubling=doubling, rates=rates(rows), provisional=not chosen.whole)
-    OUT.write_text(json.dumps(to_json(kept), indent=1) + "\n", encoding="utf-8")
-    print(report)
+    return replace(fitted, doubling=doubling, rates=rates(rows), provisional=provisional), report
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ BETWEEN, LEAST_BETWEEN, ROUNDS = 1.0, 0.01, 3
 """Variance between data sets, in log odds: where its estimate starts, its floor, its rounds."""
 STRENGTHS = tuple(10.0**power for power in np.arange(-1, 3.5, 0.5))
 
+PARTED = 0.6
+
 Matrix = NDArray[np.float64]
 
 
@@ -306,8 +308,8 @@ def _thresholds(found: list[dict[str, Any]], measured: list[Measurements]) -> Th
 
 
 def _line(values: list[float | None], above: list[bool]) -> float:
-    """The value that best parts rows where `above` holds from the others (their median where
-    it does not part them better than by chance).
+    """The value that best parts rows where `above` holds from the others; their median where it
+    parts them less than `PARTED` right, balanced, where chance has a half.
     """
     known = [(v, a) for v, a in zip(values, above, strict=True) if v is not None]
     if not known:
@@ -322,7 +324,7 @@ def _line(values: list[float | None], above: list[bool]) -> float:
         return (float(np.mean(yes)) + float(np.mean(no))) / 2 if yes and no else 0.5
 
     best = max(cuts, key=lambda cut: (round(balanced(cut), 9), -abs(cut - middle)), default=middle)
-    return best if balanced(best) > 0.5 else middle
+    return best if balanced(best) >= PARTED else middle
 
 
 def _report(

@@ -6,8 +6,10 @@ import importlib.util
 import itertools
 import json
 import math
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +48,7 @@ from autotl.records import (
 FREE = Budget(seconds=None, trials=None)
 EPOCHS = {name: 10 if number else 1 for number, name in enumerate(STRATEGIES)}
 STAGES = ("one", "two", "three", "four")
+CLIMBING = ((10_000, 0.5), (40_000, 0.8))
 
 
 def measured(
@@ -403,6 +406,62 @@ def test_without_weights_only_scratch_is_possible() -> None:
 def test_without_similarity_the_decision_works() -> None:
     decision = choose(measured(similarity=None))
     assert any("not measured: no batch norm" in reason for reason in decision.reasons)
+    assert any(
+        "counts as " in reason and "the line is odds" in reason for reason in decision.reasons
+    )
+    alone = replace(measured(similarity=None), probes=measured(random=0.0).probes[:4])
+    unknown = choose(alone)
+    assert unknown.scenario.endswith("distance unknown")
+    assert any(
+        reason == f"The table of scenarios says nothing: {unknown.scenario}."
+        for reason in unknown.reasons
+    )
+
+
+def test_a_count_alone_does_not_make_data_little() -> None:
+    few = measured(per_class=5, pretrained=0.8, first=0.5)
+    flat = measured(per_class=5, pretrained=0.8, first=0.8)
+    lines = coefficients.Thresholds(per_class=100, similarity=0.5, gap=1.0)
+    assert (scenario.much(few, lines), scenario.much(flat, lines)) == (False, True)
+    assert scenario.climbs(replace(few, curve=())) is None
+    assert not scenario.much(replace(flat, curve=()), lines)
+    # odds 1, then 4 with four times the examples: 8 with twice as many again
+    even = replace(few, curve=tuple(CurvePoint(examples=n, accuracy=a) for n, a in CLIMBING))
+    assert features.doubled(even) == pytest.approx(8 / 9 - 4 / 5, abs=1e-3)
+    told = next(reason for reason in choose(even).reasons if "a class, are " in reason)
+    assert told.endswith(
+        "the probe would still gain from twice as many, 8.9 points by its learning curve."
+    )
+    told = next(reason for reason in choose(flat).reasons if "a class, are " in reason)
+    assert "much data" in told
+    assert told.endswith("would gain little from twice as many, 0.0 points by its learning curve.")
+
+
+def test_the_gap_is_of_as_many_examples() -> None:
+    one = measured(pretrained=0.8, random=0.4)
+    pairs = [replace(p, examples=4000 if p.pretrained else 1000) for p in one.probes]
+    curve = tuple(CurvePoint(examples=n, accuracy=a) for n, a in CLIMBING)
+    more = replace(one, probes=tuple(pairs), curve=curve)
+    # four times the examples bring odds of 4 where there were odds of 1
+    apart = math.log(4) - math.log(0.4 / 0.6) - math.log(4)
+    assert features.features(more)[3] == pytest.approx(apart, abs=5e-3)
+
+
+def test_a_training_that_is_neither_chosen_nor_raced_would_be_shortened() -> None:
+    one = measured(per_class=3000)
+    free = choose(one)
+    slowest = max(free.predicted, key=lambda name: free.predicted[name].minutes)
+    seconds = 60 * free.predicted[slowest].minutes
+    forced = choose(one, Budget(seconds=0.9 * seconds, trials=None), strategy="feature-extraction")
+    assert any(reason.startswith(f"{slowest} would be shortened: ") for reason in forced.reasons)
+
+
+def test_two_trials_hold_no_race() -> None:
+    one = measured(per_class=150)
+    assert choose(one, Budget(seconds=None, trials=3)).race > 0
+    few = choose(one, Budget(seconds=None, trials=2))
+    assert few.race == 0
+    assert any("number of trials does not hold both" in reason for reason in few.reasons)
 
 
 def test_budget_rules_out_what_takes_too_long() -> None:
@@ -705,21 +764,73 @@ ANY = st.builds(
 )
 
 
-@given(ANY, st.integers(1, 100))
+BOTH = [fitted, lambda: coefficients.shipped()[0]]
+
+
+@pytest.mark.parametrize("known", BOTH, ids=["made-up", "shipped"])
+@given(one=ANY, factor=st.integers(1, 100))
 @settings(deadline=None)
-def test_more_data_never_argues_for_more_freezing(one: Measurements, factor: int) -> None:
+def test_more_data_never_argues_for_more_freezing(
+    known: Callable[[], coefficients.Coefficients], one: Measurements, factor: int
+) -> None:
     more = replace(one, size=replace(one.size, train=one.size.train * factor))
-    assert STRATEGIES.index(choose(more).strategy) >= STRATEGIES.index(choose(one).strategy)
+    few, many = (decide(m, FREE, epochs=EPOCHS, coefficients=known()) for m in (one, more))
+    assert STRATEGIES.index(many.strategy) >= STRATEGIES.index(few.strategy)
+    apart = [prediction.forecasts(m, known(), EPOCHS) for m in (one, more)]
+    for frozen, freer in itertools.combinations(STRATEGIES, 2):
+        gains = [found[freer].log_odds - found[frozen].log_odds for found in apart]
+        assert gains[1] >= gains[0] - 1e-9
 
 
-@given(ANY, st.floats(0, 1), st.floats(0, 1))
+@pytest.mark.parametrize("known", BOTH, ids=["made-up", "shipped"])
+@given(one=ANY, a=st.floats(0, 1), b=st.floats(0, 1))
 @settings(deadline=None)
-def test_higher_similarity_never_argues_for_scratch(one: Measurements, a: float, b: float) -> None:
+def test_higher_similarity_never_argues_for_scratch(
+    known: Callable[[], coefficients.Coefficients], one: Measurements, a: float, b: float
+) -> None:
     far, near = (
         replace(one, similarity=Similarity(value=v, low=v, high=v)) for v in (min(a, b), max(a, b))
     )
-    if choose(near).strategy == "scratch":
-        assert choose(far).strategy == "scratch"
+    apart = [prediction.forecasts(m, known(), EPOCHS) for m in (far, near)]
+    for name in STRATEGIES[:3]:
+        gains = [found[name].log_odds - found["scratch"].log_odds for found in apart]
+        assert gains[1] >= gains[0] - 1e-9
+    chosen = [decide(m, FREE, epochs=EPOCHS, coefficients=known()).strategy for m in (far, near)]
+    assert chosen[1] != "scratch" or chosen[0] == "scratch"
+
+
+def test_a_budget_may_freeze_what_more_data_makes_slow() -> None:
+    few, many = measured(per_class=300), measured(per_class=3000)
+    held = Budget(seconds=60 * choose(few).predicted["full-fine-tune"].minutes * 2, trials=None)
+    named = [choose(one, held).strategy for one in (few, many)]
+    assert STRATEGIES.index(named[1]) < STRATEGIES.index(named[0])
+
+
+DECIDING = """
+import json, sys
+from autotl.decide import decide
+from autotl.records import Budget, Measurements, from_json, to_json
+one = from_json(Measurements, json.load(sys.stdin))
+epochs = dict.fromkeys(("feature-extraction", "partial-freeze", "full-fine-tune", "scratch"), 10)
+print(json.dumps(to_json(decide(one, Budget(seconds=300.0, trials=None), epochs=epochs))))
+"""
+
+
+def test_two_processes_decide_alike() -> None:
+    asked = json.dumps(to_json(measured(per_class=500)))
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", DECIDING],
+            input=asked,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert json.loads(told[0])["reasons"]
 
 
 @given(ANY, st.floats(0.01, 100))
@@ -769,6 +880,26 @@ def test_code_that_means_the_same_has_the_same_digest() -> None:
     other = plain.replace("+ 1", "+ 2")
     assert [*coefficients.code_of(plain)] != [*coefficients.code_of(other)]
     assert "".join(coefficients.code_of(plain)) == "".join(coefficients.code_of(dressed))
+
+
+@pytest.mark.slow
+def test_the_shipped_coefficients_are_what_the_committed_rows_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    benchmarks = Path(__file__).parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    rows = importlib.import_module("kept").read(benchmarks / "strategies.jsonl")
+    made = importlib.import_module("coefficients").made(rows, provisional=False)[0]
+    known = replace(coefficients.shipped()[0], provisional=False)
+    told, shipped = (
+        json.loads(json.dumps(to_json(one)), parse_float=rounded) for one in (made, known)
+    )
+    assert told == shipped
+
+
+def rounded(text: str) -> float:
+    """Two machines' least squares differ in the last digits."""
+    return float(f"{float(text):.4g}")
 
 
 def test_the_shipped_coefficients_are_of_this_trainer() -> None:

@@ -24,6 +24,9 @@ LARGEST_RESERVE = 1 / 3
 SETTLING = 500
 """Validation rows under which scores cannot settle a small margin: the runner-up is not raced."""
 
+RACED = 3
+"""Trials of a race: the probe, the choice and the runner-up."""
+
 SHORTEST = reasons.SHORTEST
 ALWAYS = reasons.ALWAYS
 
@@ -63,7 +66,7 @@ def decide(
     if ALWAYS in found:  # the others do not read a tap that was named
         found[ALWAYS] = forecasts(named, known, epochs)[ALWAYS]
     left = seconds_left if seconds_left is not None else budget.seconds
-    outcome = _outcome(measurements, known, found, strategy, left)
+    outcome = _outcome(measurements, known, found, strategy, left, budget.trials)
     chosen, stages = outcome.chosen, measurements.stages
     (boundary, taps), higher = cut(chosen, named), _rates(measurements, known)
     given = {"boundary": frozen, "taps": tap, "learning_rate": learning_rate}
@@ -100,6 +103,7 @@ def _outcome(
     found: Forecasts,
     strategy: Strategy | None,
     left: float | None,
+    trials: int | None,
 ) -> reasons.Outcome:
     kept = 0.0 if left is None else reserve(measurements.speed, left)
     affordable = _affordable(found, left, kept)
@@ -110,7 +114,8 @@ def _outcome(
     wanted = 0.0 if strategy or rival is None else _race(found, chosen, rival, known)
     room = None if left is None else left - kept
     settles = not 0 < measurements.size.validation < SETTLING  # 0: not counted
-    raced = rival if rival != ALWAYS and settles else None
+    counted = trials is None or trials >= RACED
+    raced = rival if rival != ALWAYS and settles and counted else None
     return reasons.Outcome(
         chosen=chosen,
         engine=engine,
@@ -119,6 +124,7 @@ def _outcome(
         close=wanted > 0,
         kept=engine != _first(affordable),
         settles=settles,
+        counted=counted,
         race=_granted(wanted, found[chosen], found[raced], room) if raced else 0.0,
         left=left,
         reserve=kept,

@@ -9,7 +9,10 @@ from autotl.records import Measurements, Probe
 FEATURES = ("examples", "probe", "slope", "gap", "similarity")
 """In this order: log of training examples per class; log odds of the pretrained probe at the tap;
 how many log odds the probe gains per e-fold of examples; log odds of the best pretrained probe
-over the best random one; similarity. A figure that was not measured is None."""
+over the best random one, brought to as many examples by that gain; similarity. A figure that was
+not measured is None."""
+CLIMBS = 0.01
+"""Accuracy that twice the examples would add to the probe, from which on its curve climbs."""
 
 
 def features(measured: Measurements) -> tuple[float | None, ...]:
@@ -19,6 +22,7 @@ def features(measured: Measurements) -> tuple[float | None, ...]:
     gap = None
     if own is not None and foil is not None:
         gap = odds(own.linear, own.examples) - odds(foil.linear, foil.examples)
+        gap -= (slope(measured) or 0.0) * math.log(own.examples / foil.examples)
     return (
         math.log(per_class(measured)),
         None if reference is None else odds(reference.linear, reference.examples),
@@ -54,6 +58,18 @@ def slope(measured: Measurements) -> float | None:
         return None
     gained = odds(last.accuracy, last.examples) - odds(first.accuracy, last.examples)
     return gained / math.log(last.examples / first.examples)
+
+
+def doubled(measured: Measurements) -> float | None:
+    """Accuracy that twice the examples would add to the probe, by its learning curve; None where
+    there is no curve.
+    """
+    gained = slope(measured)
+    if gained is None:
+        return None
+    last = measured.curve[-1]
+    reached = odds(last.accuracy, last.examples)
+    return accuracy_of(reached + gained * math.log(2)) - accuracy_of(reached)
 
 
 def odds(accuracy: float, examples: int) -> float:

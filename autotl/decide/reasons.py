@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from autotl.decide import scenario
 from autotl.decide.coefficients import Coefficients, Rate
-from autotl.decide.features import accuracy_of, best, features, per_class, tapped
+from autotl.decide.features import accuracy_of, best, doubled, features, per_class, tapped
 from autotl.decide.prediction import Forecast
 from autotl.records import Measurements, Strategy
 
@@ -34,9 +34,9 @@ ALWAYS: Strategy = "feature-extraction"
 class Outcome:
     """What was decided, as far as the reasons tell of it. `close` says that the margin lies within
     the interval, `kept` that the best generalist is the engine's choice though another prediction
-    is higher, `settles` that the validation rows are enough to race for it, `race` is the
-    runner-up's share; `left` is seconds of the budget, and `reserve` those of them that are kept
-    back.
+    is higher, `settles` that the validation rows are enough to race for it, `counted` that the
+    number of trials holds the race too; `race` is the runner-up's share; `left` is seconds of the
+    budget, and `reserve` those of them that are kept back.
     """
 
     chosen: Strategy
@@ -46,6 +46,7 @@ class Outcome:
     close: bool
     kept: bool
     settles: bool
+    counted: bool
     race: float
     left: float | None
     reserve: float
@@ -144,6 +145,8 @@ def _settled(outcome: Outcome) -> str:
         return f"; {ALWAYS} is tried in any case, since it costs little"
     if not outcome.settles:
         return ", which so few validation rows cannot settle"
+    if not outcome.counted:
+        return ", but the number of trials does not hold both trainings"
     if outcome.race <= 0:
         return ", but the budget does not hold both trainings"
     if outcome.left is None:
@@ -161,8 +164,9 @@ def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
         if one.shown.minutes * 60 <= outcome.left - outcome.reserve:
             continue
         shortened = one.shown.minutes * 60 * SHORTEST <= outcome.left - outcome.reserve
-        spoken = "cannot be chosen"
-        if name == outcome.chosen or shortened:
+        trained = name == outcome.chosen or (name == outcome.rival and outcome.race > 0)
+        spoken = "would be shortened" if shortened else "cannot be chosen"
+        if trained:
             spoken = "is shortened" if shortened else "is cut short"
         yield (
             f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
@@ -174,10 +178,19 @@ def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
 def _size(measured: Measurements, known: Coefficients) -> Iterator[str]:
     lines = known.thresholds
     amount = "much" if scenario.much(measured, lines) else "little"
-    yield (
+    sentence = (
         f"{measured.size.train:,} training examples, {per_class(measured):.0f} a class, are "
-        f"{amount} data (the line is {lines.per_class:.0f} a class)."
+        f"{amount} data: the line is {lines.per_class:.0f} a class"
     )
+    gained = doubled(measured)
+    if gained is None:
+        yield sentence + "."
+        return
+    points = f"{100 * gained:.1f} points by its learning curve"
+    if scenario.climbs(measured):
+        yield sentence + f"; the probe would still gain from twice as many, {points}."
+    else:
+        yield sentence + f"; the probe would gain little from twice as many, {points}."
 
 
 def _quality(measured: Measurements) -> Iterator[str]:
@@ -222,6 +235,12 @@ def _nearness(measured: Measurements, known: Coefficients) -> Iterator[str]:
     similarity, lines = measured.similarity, known.thresholds
     if similarity.value is None:
         yield f"Similarity to the source domain was not measured: {similarity.reason}."
+        gap, close = features(measured)[3], scenario.near(measured, lines)
+        if gap is not None:
+            yield (
+                f"By what pretrained weights give the probe, {_times(gap)}, the target counts as "
+                f"{'near' if close else 'far'} (the line is {_times(lines.gap)})."
+            )
         return
     word = "near" if scenario.near(measured, lines) else "far"
     yield (
@@ -261,7 +280,9 @@ def _probes(measured: Measurements) -> Iterator[str]:
 def _table(measured: Measurements, known: Coefficients, outcome: Outcome) -> Iterator[str]:
     prior = scenario.proposed(measured, known.thresholds)
     words = scenario.name(measured, known.thresholds)
-    if prior == outcome.engine:
+    if prior is None:
+        yield f"The table of scenarios says nothing: {words}."
+    elif prior == outcome.engine:
         yield f"The table of scenarios agrees: {words} means {prior}."
     elif outcome.kept:
         yield (
