@@ -82,6 +82,7 @@ def ways(found: Sequence[Run]) -> dict[str, Way]:
         "table, fixed lines": lambda run: _taken(run, _by_table(run)),
         "size only": _left_out(found, _by_size, _size_line),
         "similarity only": _left_out(found, _by_similarity, _similarity_line),
+        "LogME only": _left_out(found, _by_logme, _logme_line),
         "best of a tenth each": _by_tenth,
     }
 
@@ -113,11 +114,21 @@ def _left_out(
     learn: Callable[[list[Run]], Any],
 ) -> Way:
     """A way that learns from the runs of other data sets than the one that it chooses for."""
-    known = {
+    known = _learnt(found, learn)
+    return lambda run: choose(known[run.data], run)
+
+
+def _learnt(found: Sequence[Run], learn: Callable[[list[Run]], Any]) -> dict[str, Any]:
+    """By data set: what the runs of the others teach."""
+    return {
         name: learn([run for run in found if run.data != name])
         for name in {run.data for run in found}
     }
-    return lambda run: choose(known[run.data], run)
+
+
+def left_out_coefficients(found: Sequence[Run]) -> dict[str, Coefficients]:
+    """By data set: the coefficients that the runs of the others give."""
+    return _learnt(found, coefficients)
 
 
 def coefficients(found: list[Run]) -> Coefficients:
@@ -190,13 +201,13 @@ def _told(run: Run, name: Name) -> NDArray[np.float32]:
 
 def _ours_predicted(known: Coefficients, run: Run) -> Choice:
     """What would be trained if the highest prediction were the choice."""
-    decision = _decision(known, run)
+    decision = decision_of(known, run)
     first = max(decision.predicted, key=lambda name: decision.predicted[name].accuracy)
     return _best_of(run, [_possible(run, first)])
 
 
 def _named(known: Coefficients, run: Run) -> list[Strategy]:
-    decision = _decision(known, run)
+    decision = decision_of(known, run)
     raced = [decision.runner_up] if decision.race > 0 and decision.runner_up else []
     return [_possible(run, name) for name in (decision.strategy, *raced)]
 
@@ -222,14 +233,17 @@ def generalist(found: list[Run]) -> Strategy:
 
 def _with_generalist(known: tuple[Coefficients, Strategy], run: Run) -> Choice:
     """The probe, the choice and the best generalist (Renggli 2020)."""
-    return _best_of(run, [_possible(run, n) for n in (_decision(known[0], run).strategy, known[1])])
+    return _best_of(
+        run, [_possible(run, n) for n in (decision_of(known[0], run).strategy, known[1])]
+    )
 
 
 def _generalist_beside(name: Strategy, run: Run) -> Choice:
     return _best_of(run, [_possible(run, name)])
 
 
-def _decision(known: Coefficients, run: Run) -> Decision:
+def decision_of(known: Coefficients, run: Run) -> Decision:
+    """What would be decided of the run, without a budget."""
     limits = Budget(seconds=None, trials=None)
     return decide(run.measured, limits, epochs=epochs(run.measured), coefficients=known)
 
@@ -308,6 +322,21 @@ def _by_similarity(line: float, run: Run) -> Choice:
     far = -(run.measured.similarity.value or 0.0) >= line
     found = _taken(run, "full-fine-tune" if far else PROBE)
     return replace(found, seconds=found.seconds + (run.measured.seconds if far else 0.0))
+
+
+def _logme_line(found: list[Run]) -> float:
+    return _best_line([-_logme(run) for run in found], found)
+
+
+def _by_logme(line: float, run: Run) -> Choice:
+    found = _taken(run, "full-fine-tune" if -_logme(run) >= line else PROBE)
+    measuring = 0.0 if found.strategy == PROBE else run.measured.seconds
+    return replace(found, seconds=found.seconds + measuring)
+
+
+def _logme(run: Run) -> float:
+    """Of the pretrained last stage (You 2021); the less, the more freeing gave."""
+    return float(run.proxies["pretrained"]["logme"])
 
 
 def _by_table(run: Run) -> Strategy:

@@ -186,10 +186,11 @@ def _strategy(name: Name) -> Strategy:
 
 def interval(scored: Sequence[Score], *, seed: int = 0) -> tuple[float, float]:
     """95 % interval of the mean raw regret, by drawing data sets with replacement."""
-    return _interval([(score.data, score.raw) for score in scored], seed)
+    return interval_of([(score.data, score.raw) for score in scored], seed)
 
 
-def _interval(pairs: Sequence[tuple[str, float]], seed: int = 0) -> tuple[float, float]:
+def interval_of(pairs: Sequence[tuple[str, float]], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of these figures of data sets, by drawing sets with replacement."""
     names = sorted({name for name, _ in pairs})
     by = {name: [value for data, value in pairs if data == name] for name in names}
     rng = np.random.default_rng(seed)
@@ -285,7 +286,7 @@ def _more(scored: Sequence[Score], own: Sequence[Score]) -> str:
     pairs = [(a.data, a.raw - b.raw) for a, b in zip(scored, own, strict=bool(own))]
     if not any(apart for _, apart in pairs):
         return "–"
-    low, high = _interval(pairs)
+    low, high = interval_of(pairs)
     return f"{np.mean([apart for _, apart in pairs]):+.2f} ({low:+.2f} to {high:+.2f})"
 
 

@@ -3,8 +3,8 @@
 Of two differences of test accuracy: what transfer gives (the best transferred strategy over
 scratch), and what freeing gives (full fine-tuning over feature extraction). A correlation is taken
 within each backbone and size, seeds averaged, and then the mean of these, weighted by their data
-sets; the interval draws data sets with replacement. The measures of the literature stand beside
-ours: one that tells no more than a probe is left out of the product.
+sets; the interval is the jackknife's over data sets, by Student's t. The measures of the literature
+stand beside ours: one that tells no more than a probe is left out of the product.
 """
 
 from __future__ import annotations
@@ -69,9 +69,12 @@ def _told(groups: Sequence[Group]) -> str:
     without = [_correlation(groups, [n for n in names if n != out]) for out in names]
     if math.isnan(value) or any(map(math.isnan, without)):
         return "–"
+    from scipy.stats import t
+
     n = len(without)
+    wide = float(t.ppf(0.975, n - 1))
     error = math.sqrt((n - 1) / n * float(np.sum((np.array(without) - np.mean(without)) ** 2)))
-    low, high = max(value - 1.96 * error, -1.0), min(value + 1.96 * error, 1.0)
+    low, high = max(value - wide * error, -1.0), min(value + wide * error, 1.0)
     return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 

@@ -18,13 +18,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import backbones
+import gained
 import numpy as np
+import predicted
 import regret
 import signals
 import variants
@@ -86,7 +88,16 @@ def main() -> None:
     found = runs(rows)
     print(regret.table(rows), signals.table(rows), variants.table(rows), sep="\n\n")
     if len({run.data for run in found}) >= regret.SETS:
-        print("", backbones.table(found, ways(found)["autotl"]), sep="\n")
+        own = ways(found)["autotl"]
+        tables = [predicted.table(found), gained.table(found), backbones.table(found, own)]
+        print()
+        print(*tables, _hours(rows), sep="\n\n")
+
+
+def _hours(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the whole table took: measuring and training, of the newest trainer."""
+    spent = sum(row["seconds"] for row in rows if row["code"] == rows[-1]["code"]) / 3600
+    return f"All measurements and trainings took {spent:.1f} hours of one core each."
 
 
 def parser() -> argparse.ArgumentParser:

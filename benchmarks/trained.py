@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +27,8 @@ class Run:
     machines that it ran on, and what each strategy gave, whole and by about a tenth of the epochs.
     Feature extraction is the head that a run trains: of all stages (then `probe` is that of the
     tap, and paid for in its seconds), or of the tap. The learning rate is the one that a run takes,
-    by what the other data sets say; the tenths, and `plain`, are at the recipe's own.
+    by what the other data sets say; the tenths, and `plain`, are at the recipe's own. `proxies` are
+    the literature's measures.
     """
 
     data: str
@@ -42,6 +43,7 @@ class Run:
     whole: dict[Strategy, dict[str, Any]]
     tenth: dict[Strategy, dict[str, Any]]
     probe: dict[str, Any] | None = None
+    proxies: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cell(self) -> tuple[str, str, int]:
@@ -127,6 +129,7 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
                 whole={name: row for (name, share), row in done.items() if share == 1.0},
                 tenth={name: row for (name, share), row in done.items() if share != 1.0},
                 probe=probe,
+                proxies=head.get("proxies", {}),
             )
         )
     return found

@@ -264,7 +264,7 @@ def test_the_best_generalist_is_of_other_data_sets_and_is_tried(
     seen = choices._left_out(found, lambda known, run: known, choices.generalist)
     assert [seen(run) for run in found] == ["partial-freeze", "scratch", "scratch"]
     monkeypatch.setattr(
-        choices, "_decision", lambda known, run: SimpleNamespace(strategy="scratch")
+        choices, "decision_of", lambda known, run: SimpleNamespace(strategy="scratch")
     )
     choice = choices._with_generalist((None, "partial-freeze"), found[1])
     assert choice.strategy == "partial-freeze"
@@ -314,7 +314,7 @@ def test_whatever_is_learnt_leaves_the_judged_set_out(
     seen = choices._left_out(found, lambda known, run: known, lambda some: {r.data for r in some})
     assert [seen(run) for run in found] == [{"y", "z"}, {"x", "z"}, {"x", "y"}]
     source = inspect.getsource(choices.ways)
-    for learn in ("generalist", "_size_line", "_similarity_line", "_known"):
+    for learn in ("generalist", "_size_line", "_similarity_line", "_logme_line", "_known"):
         assert re.search(rf"_left_out\(found, \w+, {learn}\)", source), learn
 
 
