@@ -1,7 +1,7 @@
 """Does the decision choose well? Every strategy in every cell, and the regret of ways to choose.
 
     python benchmarks/strategies.py DATA [--fashion FOLDER] [--cifar FOLDER] [--quick] [--minutes M]
-    python benchmarks/strategies.py --table
+    python benchmarks/strategies.py --table [--rows FILE]
 
 A cell is a data set, a training size, a backbone and a seed, which draws the examples and all else.
 In each, what `fit` measures is measured, each strategy is trained by its default recipe to its own
@@ -18,8 +18,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def main() -> None:
         if options.data is None:
             parser().error("name DATA, or --table")
         run(options)
-    rows = read(ROWS)
+    rows = read(options.rows)
     found = runs(rows)
     print(regret.table(rows), signals.table(rows), variants.table(rows), sep="\n\n")
     if len({run.data for run in found}) >= regret.SETS:
@@ -110,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--minutes", type=float, help="begin no training after that time")
     made.add_argument("--backbones", nargs="+", default=list(SIZES), choices=list(SIZES))
     made.add_argument("--sets", nargs="+", choices=SETS)
+    made.add_argument("--rows", type=Path, default=ROWS, help="file of rows, to make them anew")
     made.add_argument("--table", action="store_true", help="print what the rows say")
     return made
 
@@ -124,8 +126,9 @@ def run(options: argparse.Namespace) -> None:
         if "fashion-mnist" in paths:
             paths["fashion-mnist"] = npz(options.fashion, bench.folder, FASHION)
         for cell in cells(options):
-            for row in _missing(bench, paths[cell["data"]], cell):
-                keep(ROWS, row)
+            there = partial(read, options.rows)
+            for row in _missing(bench, paths[cell["data"]], cell, there):
+                keep(options.rows, row)
                 _tell(row)
                 if ends is not None and time.monotonic() > ends:
                     return
@@ -149,10 +152,12 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield cell | {"code": trainer_digest()}
 
 
-def _missing(bench: Bench, path: Path, cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of a cell that are not there, as they are made."""
+def _missing(
+    bench: Bench, path: Path, cell: dict[str, Any], known: Callable[[], list[dict[str, Any]]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of a cell that are not among those `known`, as they are made."""
     cell = cell | {"fingerprint": bench.fingerprint(path)}
-    there = [row for row in read(ROWS) if all(row[key] == cell[key] for key in CELL)]
+    there = [row for row in known() if all(row[key] == cell[key] for key in CELL)]
     done = {(row["strategy"], row["share"], row["variant"]) for row in there if _whole(row)}
     head = next((row for row in there if row["strategy"] is None), None)
     if head and {one[:3] for one in _planned(cell, head)} <= done:
