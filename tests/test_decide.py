@@ -799,6 +799,27 @@ def test_higher_similarity_never_argues_for_scratch(
     assert chosen[1] != "scratch" or chosen[0] == "scratch"
 
 
+def test_no_figures_in_their_range_move_the_shipped_choice_as_the_readme_says() -> None:
+    known = coefficients.shipped()[0]
+    held = known.strategies[known.generalist]
+    corners = itertools.product(
+        *(((s.low - s.mean) / s.deviation, (s.high - s.mean) / s.deviation) for s in known.features)
+    )
+    clear = [
+        name
+        for corner in corners
+        for name, line in known.strategies.items()
+        if name != known.generalist
+        and line.intercept
+        - held.intercept
+        + sum((a - b) * x for a, b, x in zip(line.weights, held.weights, corner, strict=True))
+        > prediction.pair_deviation(name, known.generalist, known)
+    ]
+    readme = " ".join((Path(__file__).parents[1] / "README.md").read_text("utf-8").split())
+    assert known.generalist == "full-fine-tune"
+    assert (not clear) == ("without a clock full fine-tuning is always the choice" in readme)
+
+
 def test_a_budget_may_freeze_what_more_data_makes_slow() -> None:
     few, many = measured(per_class=300), measured(per_class=3000)
     held = Budget(seconds=60 * choose(few).predicted["full-fine-tune"].minutes * 2, trials=None)
