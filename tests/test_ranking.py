@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.errors import DeadlineError, DiskError, InternalError, PluginError, ResourceError
+from autotl.errors import (
+    AutotlError,
+    DeadlineError,
+    DiskError,
+    InternalError,
+    OutOfMemoryError,
+    ParityError,
+    PluginError,
+    ResourceError,
+    WorkerError,
+)
 from autotl.measure import ranking
 from autotl.records import LocatedBackbone, Ranked
 from autotl.worker import Worker
@@ -105,15 +115,30 @@ def ranked_by(
     return ranking.rank(*about, folder=folder, **limits)
 
 
-def test_a_backbone_that_cannot_run_is_set_aside(tmp_path: Path) -> None:
-    worker = Canned(tmp_path, {"second": 1.0, "third": 9.0})
+BROKEN = (PluginError, ResourceError, OutOfMemoryError, WorkerError, ParityError)
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_backbone_that_cannot_run_is_set_aside(kind: type[AutotlError], tmp_path: Path) -> None:
+    broken = kind("first cannot be run.")
+    worker = Canned(tmp_path, {"first": broken, "second": 1.0, "third": 9.0})
     found = ranked_by(tmp_path, worker, "first", "second", "third", missing=[5, 7])
     assert found.chosen == "third"
     assert found.examples == 58
-    assert found.candidates[0].failure == "first cannot be built."
-    assert "set aside: first (first cannot be built)" in found.reason
-    with pytest.raises(PluginError, match="first cannot be built"):
-        ranked_by(tmp_path, Canned(tmp_path, {}), "first", "second")
+    assert found.candidates[0].failure == "first cannot be run."
+    assert "set aside: first (first cannot be run)" in found.reason
+    with pytest.raises(kind, match="first cannot be run"):
+        ranked_by(tmp_path, Canned(tmp_path, {"first": broken}), "first", "second")
+
+
+def test_a_backbone_that_cannot_run_is_not_taken_where_time_lacks_for_the_others(
+    tmp_path: Path,
+) -> None:
+    late, broken = DeadlineError("late"), WorkerError("third crashed.")
+    worker = Canned(tmp_path, {"first": late, "second": late, "third": broken})
+    found = ranked_by(tmp_path, worker, "first", "second", "third")
+    assert found.chosen == "second"
+    assert "third (third crashed)" in found.reason
 
 
 def test_a_fault_of_ours_is_not_set_aside(tmp_path: Path) -> None:

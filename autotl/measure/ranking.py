@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from autotl.calls import Caller, Progress
-from autotl.errors import AutotlError, DeadlineError, OutOfMemoryError, PluginError
+from autotl.errors import (
+    AutotlError,
+    DeadlineError,
+    DiskError,
+    ParityError,
+    PluginError,
+    ResourceError,
+    WorkerError,
+)
 from autotl.folds import fold_numbers
 from autotl.measure import probes, size
 from autotl.measure.measuring import within
@@ -37,6 +45,9 @@ CLEARLY = 2.0
 probes mislead between backbones (`benchmarks/backbones.py`)."""
 PATIENCE = 2.0
 """One backbone may take so many times what comparing may."""
+
+OF_ONE = (PluginError, ResourceError, WorkerError, ParityError)
+"""Errors that one backbone may meet while another one runs; `DiskError` is none of them."""
 
 RUN = "autotl.measure.ranked:run"
 TOO_LONG = "comparing would have taken too long"
@@ -64,9 +75,9 @@ def rank(
     `candidates` are backbones with weights; `labels` (n,) those of the training rows, of which
     `store(located, rows)` keeps the pixels of some; rows with the same number in `bundles` (n or
     more,) are in one fold of the probe; `examples` is how many images there are in all.
-    A backbone that its plugin cannot build, for which memory does not suffice or for which there is
-    no time is set aside with the reason; where only time was lacking for all, the smallest is
-    taken, else the first one's error is raised.
+    A backbone that cannot be built, passed through or held in memory, that ends the worker or for
+    which there is no time is set aside with the reason; where none could be probed, the smallest of
+    those that lacked only time is taken, and without one the first error is raised.
     """
     begun = time.monotonic()
     rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
@@ -85,7 +96,9 @@ def rank(
         limit = None if seconds_left is None else PATIENCE * COMPARING * seconds_left
         try:
             answer = worker.call(RUN, spec, deadline=limit, progress=progress)
-        except (PluginError, OutOfMemoryError, DeadlineError) as error:
+        except DiskError:
+            raise
+        except OF_ONE as error:
             errors.append(error)
             late = isinstance(error, DeadlineError)
             found.append(_ranked(located, failure=TOO_LONG if late else error.message))
@@ -93,9 +106,8 @@ def rank(
         linear = _probe(answer["features"], labels[rows], classes, fold)
         rights[located.backbone.name] = linear.right
         found.append(_ranked(located, linear=linear.accuracy, decode=decode, **_seconds(answer)))
-    serious = [error for error in errors if not isinstance(error, DeadlineError)]
-    if serious and not rights:
-        raise serious[0]
+    if not rights and all(one.failure != TOO_LONG for one in found):
+        raise errors[0]
     chosen, reason = choose(found, rights, examples, seconds_left, alike)
     return Ranking(
         chosen=chosen,
@@ -192,8 +204,10 @@ def choose(
     """
     ran = [one for one in found if one.linear is not None]
     if not ran:
-        smallest = min(found, key=lambda one: one.parameters)
-        return smallest.name, f"{smallest.name}, the smallest, is taken: {TOO_LONG}."
+        late = [one for one in found if one.failure == TOO_LONG]
+        smallest = min(late, key=lambda one: one.parameters)
+        broken = _broken([one for one in found if one not in late])
+        return smallest.name, f"{smallest.name}, the smallest, is taken: {TOO_LONG}{broken}."
     room = math.inf if seconds_left is None else SHARE * seconds_left
     affordable = [one for one in ran if (one.forward or 0.0) * examples <= room]
     standing = affordable or [min(ran, key=lambda one: one.forward or 0.0)]
