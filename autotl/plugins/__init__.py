@@ -11,20 +11,17 @@ from autotl.plugins.discovery import (
     Plugins,
     discover,
 )
+from autotl.plugins.sizes import choose_input_size, resized, smaller, takes
 from autotl.plugins.weights import (
     AUTO,
     Candidate,
     auto,
     choose_backbone,
-    choose_input_size,
     find,
     here,
     locate,
     locate_backbone,
     located,
-    resized,
-    smaller,
-    takes,
     usable,
 )
 

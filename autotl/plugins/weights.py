@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import logging
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,11 +14,10 @@ from autotl.calls import Progress
 from autotl.errors import PluginError, UsageError
 from autotl.files import expanded, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
-from autotl.records import InputSizes, LocatedBackbone, Strategy, Weights
+from autotl.plugins.sizes import choose_input_size, takes
+from autotl.records import LocatedBackbone, Strategy, Weights
 
 AUTO = "auto"
-ENLARGEMENT = 1.25
-"""An input that is somewhat larger than the image loses nothing of it to the first strides."""
 
 _TOLD_EVERY = 65_536
 """Bytes of a download from one word of progress to the next."""
@@ -204,39 +202,6 @@ def locate(
             _download(weights, path, offered, progress)
             return path, _checked(path, weights, offered)
     return None, None
-
-
-def choose_input_size(sizes: InputSizes, median_side: int) -> int:
-    """The least allowed input size that is 1.25 times the images' median shorter side.
-
-    Where the images are larger than any allowed size it is the largest, where smaller the least.
-    Unit: pixels.
-    """
-    step = sizes.multiple_of
-    least = math.ceil(sizes.least / step) * step
-    most = max(least, sizes.most // step * step)
-    wanted = math.ceil(median_side * ENLARGEMENT / step) * step
-    return min(max(wanted, least), most)
-
-
-def smaller(sizes: InputSizes, side: int) -> list[int]:
-    """Allowed input sizes below `side`, down to a quarter of it, by steps of about the square root
-    of 2; smallest first.
-    """
-    step = sizes.multiple_of
-    wished = {round(side / 2 ** (i / 2) / step) * step for i in range(1, 5)}
-    return sorted(one for one in wished if takes(sizes, one) and one < side)
-
-
-def resized(found: LocatedBackbone, side: int, why: str = "") -> LocatedBackbone:
-    """The same backbone at another allowed input size, and why."""
-    preprocessing = replace(found.preprocessing, size=side)
-    return replace(found, input_size=side, preprocessing=preprocessing, size_reason=why)
-
-
-def takes(sizes: InputSizes, side: int) -> bool:
-    """Whether that many pixels a side are an allowed input."""
-    return sizes.least <= side <= sizes.most and side % sizes.multiple_of == 0
 
 
 def located(candidate: Candidate, input_size: int) -> LocatedBackbone:
