@@ -17,7 +17,7 @@ from autotl.errors import RunFolderError
 from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
-from autotl.plugins import Plugins, choose_backbone, discover, located
+from autotl.plugins import AUTO, Plugins, choose_backbone, discover, located
 from autotl.preparation import check_stages, prepared
 from autotl.records import (
     Decision,
@@ -30,7 +30,7 @@ from autotl.records import (
 )
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
-from autotl.settling import epochs
+from autotl.settling import epochs, way_out
 from autotl.sitting import Listener, Silent, Sitting, finished, limit, run_records, same_files
 from autotl.split import bundled
 from autotl.worker import Worker, memory_ceiling
@@ -127,7 +127,8 @@ def resume(
                 f"{run} was started with arrays.", hint="Give them again: autotl.resume(run, data=)"
             )
         given = asked.data if data is None else _given(named(data), data)
-        plugins = _plugins(asked)
+        settled = reopened.recorded("backbone", LocatedBackbone) is not None
+        plugins = _plugins(asked, settled=settled)
         if cluster is not None:
             check(cluster)
         return _steps(reopened, asked, given, plugins, listener or Silent(), cluster)
@@ -188,7 +189,8 @@ def _decided(
     tools["name"] = lambda row: loaded.dataset.ids[rows.train[row]]
     tools["bundles"] = bundles
     tools["given"] = tools["trained"] and at.asked.strategy is not None
-    measured = at.once("measure", measure.measure, *facts, **tools)
+    with way_out(at, located):
+        measured = at.once("measure", measure.measure, *facts, **tools)
     limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
     limits |= {name: getattr(at.asked, name) for name in ("frozen", "tap", "learning_rate")}
     limits["epochs"] = epochs(decide.with_stages(measured, at.asked.frozen, None))
@@ -239,17 +241,21 @@ def inspect(
     return Inspection(loaded.record, rows.record, located, measured, decision)
 
 
-def _plugins(asked: Request) -> Plugins:
-    """The plugins; raises what is wrong with the backbone asked for and can be known by now."""
+def _plugins(asked: Request, *, settled: bool = False) -> Plugins:
+    """The plugins; raises what is wrong with the backbone asked for and can be known by now, where
+    the journal has not `settled` which one "auto" is.
+    """
     plugins = discover(disabled=asked.disabled_plugins)
-    if asked.weights or asked.backbone.lower() != "auto":
-        file = Path(asked.weights) if asked.weights else None
-        found = choose_backbone(
-            plugins, asked.backbone, weights_file=file, download=False, need_weights=False
-        )
-        if asked.input_size is not None:
-            located(found, asked.input_size)
-        check_stages(asked, found.offered.backbone)
+    file, size = Path(asked.weights) if asked.weights else None, asked.input_size
+    by_name = file is not None or asked.backbone.lower() != AUTO
+    if by_name or (size is not None and not settled):
+        needed = not by_name and asked.strategy != "scratch"
+        wanted: Options = {"weights_file": file, "need_weights": needed, "input_size": size}
+        found = choose_backbone(plugins, asked.backbone, download=False, **wanted)
+        if size is not None:
+            located(found, size)
+        if by_name:
+            check_stages(asked, found.offered.backbone)
     return plugins
 
 

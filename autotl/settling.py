@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from autotl import decide
 from autotl.activations import store_rows
+from autotl.errors import PluginError
 from autotl.loading import Loaded
 from autotl.measure import MOST, beforehand, rank, time_to_compare, timed
 from autotl.plugins import AUTO, choose_input_size, located, resized, smaller, takes, usable
@@ -58,8 +60,14 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
         return name, f"{name} is taken: no other one with weights here takes {given} pixels.", None
     if len(places) < 2:
         return asked.backbone, "", None
-    data = known.loaded.dataset
-    found = at.once(
+    with way_out(at, places[0]):
+        found = _compared(known, places, left)
+    return found.chosen, found.reason, found
+
+
+def _compared(known: Settling, places: Sequence[LocatedBackbone], left: float | None) -> Ranking:
+    at, data = known.at, known.loaded.dataset
+    return at.once(
         "rank",
         rank,
         places,
@@ -69,12 +77,24 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
         known.worker,
         folder=known.cache,
         examples=len(data.labels),
-        seed=asked.seed,
+        seed=at.asked.seed,
         seconds_left=left,
         bundles=bundled(data, known.loaded.hashes, known.rows),
         progress=at.listener.progress,
     )
-    return found.chosen, found.reason, found
+
+
+@contextmanager
+def way_out(at: Sitting, place: LocatedBackbone) -> Iterator[None]:
+    """Have an error of the backbone's plugin say how to do without, where nobody named it."""
+    try:
+        yield
+    except PluginError as error:
+        if at.asked.backbone.lower() == AUTO and not error.hint:
+            own = place.distribution in at.plugins.versions()
+            leaving = f", or leave its plugin out: --no-plugin {place.distribution}" if own else ""
+            error.hint = f"Name another with --backbone NAME{leaving}."
+        raise
 
 
 def sized(known: Settling, place: LocatedBackbone, ranking: Ranking | None) -> LocatedBackbone:

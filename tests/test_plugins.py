@@ -648,6 +648,30 @@ def test_auto_takes_the_largest_whose_weights_are_whole_and_here(models, caplog)
     assert "Damaged is passed over" in caplog.text
 
 
+def sizes_differ() -> Plugins:
+    by_32 = InputSizes(least=32, most=224, default=224, multiple_of=32)
+    large = weighted("Large", ("large.h5",), parameters=20, input_sizes=by_32)
+    return offer(large, weighted("Small", ("small.h5",), parameters=10))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "files"),
+    [(None, ("small.h5", "large.h5")), ("scratch", ("small.h5", "large.h5")), ("scratch", ())],
+)
+def test_auto_takes_the_largest_that_takes_the_input_size(models, strategy, files):
+    for name in files:
+        (models / name).write_bytes(b"abc")
+    about = {"median_side": 30, "strategy": strategy}
+    for size, name in ((48, "Small"), (224, "Large")):
+        found = room.locate_backbone(sizes_differ(), "auto", input_size=size, **about)
+        assert (found.backbone.name, found.input_size) == (name, size)
+    with pytest.raises(PluginError, match="No backbone here takes inputs of 50 pixels") as caught:
+        room.locate_backbone(sizes_differ(), "auto", input_size=50, **about)
+    assert "Large takes inputs of 32 to 224 pixels in steps of 32" in str(caught.value)
+    assert "Small takes inputs of 32 to 128 pixels in steps of 16" in str(caught.value)
+    assert "--input-size" in caught.value.hint
+
+
 def test_names_are_matched_without_regard_to_case_and_guessed():
     there = offer(tiny(name="MobileNetV2"), tiny(name="embedded"))
     assert room.find(there, "mobilenetv2").backbone.name == "MobileNetV2"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ import pytest
 
 from autotl import settling
 from autotl.decide import coefficients, input_size
+from autotl.errors import PluginError
 from autotl.measure import beforehand
 from autotl.plugins import choose_input_size, resized, smaller
 from autotl.records import InputSizes, LocatedBackbone, Ranked, Ranking
@@ -128,6 +131,48 @@ def test_a_ranking_in_the_journal_stands_however_little_time_is_left(
     )
     known: Any = SimpleNamespace(at=at)
     assert settling.backbone(known) == ("b", "then", there)
+
+
+ANOTHER = "Name another with --backbone NAME"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "distribution", "hint"),
+    [
+        ("AUTO", "odd", f"{ANOTHER}, or leave its plugin out: --no-plugin odd."),
+        ("auto", "autotl", f"{ANOTHER}."),
+        ("b", "odd", ""),
+    ],
+)
+def test_a_backbone_that_nobody_named_and_cannot_be_built_leaves_a_way_out(
+    backbone: str, distribution: str, hint: str
+) -> None:
+    at: Any = SimpleNamespace(
+        asked=SimpleNamespace(backbone=backbone),
+        plugins=SimpleNamespace(versions=lambda: {"odd": "1"}),
+    )
+    place = replace(located(), distribution=distribution)
+    with pytest.raises(PluginError) as caught, settling.way_out(at, place):
+        raise PluginError("could not be built")
+    assert caught.value.hint == hint
+    with pytest.raises(PluginError) as caught, settling.way_out(at, place):
+        raise PluginError("damaged", hint="Install it again.")
+    assert caught.value.hint == "Install it again."
+
+
+def test_where_no_backbone_can_be_compared_there_is_a_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hinted: list[Any] = []
+
+    @contextmanager
+    def way_out(at: Any, place: Any) -> Iterator[None]:
+        hinted.append(place)
+        yield
+
+    monkeypatch.setattr(settling, "way_out", way_out)
+    chosen_among(monkeypatch, ["a", "b"])
+    assert hinted == [("a", 50)]
 
 
 def test_a_given_input_size_is_that_of_every_candidate(monkeypatch: pytest.MonkeyPatch) -> None:

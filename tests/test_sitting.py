@@ -177,6 +177,8 @@ def test_loaders_get_the_name_that_a_resumed_run_gives_them(
         ({"backbone": "embeded"}, "Did you mean 'embedded'"),
         ({"backbone": "embedded", "weights": "none.npz"}, "no weights file"),
         ({"weights": "none.npz"}, "--backbone NAME"),
+        ({"input_size": 5}, "embedded takes inputs of 32 to "),
+        ({"input_size": 5, "strategy": "scratch"}, "embedded takes inputs of 32 to "),
     ],
 )
 def test_a_backbone_that_cannot_be_had_is_said_before_the_data_is_read(
@@ -195,6 +197,10 @@ def test_a_backbone_that_cannot_be_had_is_said_before_the_data_is_read(
         getattr(pipeline, command)("digits", **options)
     assert words in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_has_its_backbone_does_not_choose_again() -> None:
+    assert pipeline._plugins(_asked(input_size=5), settled=True).backbones
 
 
 def test_a_resumed_run_without_its_weights_file_says_so(

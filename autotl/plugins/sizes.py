@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from autotl.records import InputSizes, LocatedBackbone
+from autotl.records import Backbone, InputSizes, LocatedBackbone
 
 ENLARGEMENT = 1.25
 """An input that is somewhat larger than the image loses nothing of it to the first strides."""
@@ -42,3 +42,12 @@ def resized(found: LocatedBackbone, side: int, why: str = "") -> LocatedBackbone
 def takes(sizes: InputSizes, side: int) -> bool:
     """Whether that many pixels a side are an allowed input."""
     return sizes.least <= side <= sizes.most and side % sizes.multiple_of == 0
+
+
+def said(backbone: Backbone) -> str:
+    """What inputs a backbone takes, as a sentence without its full stop."""
+    sizes = backbone.input_sizes
+    return (
+        f"{backbone.name} takes inputs of {sizes.least} to {sizes.most} pixels in steps of "
+        f"{sizes.multiple_of}"
+    )

@@ -6,7 +6,7 @@ import difflib
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from autotl.calls import Progress
 from autotl.errors import PluginError, UsageError
 from autotl.files import expanded, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
-from autotl.plugins.sizes import choose_input_size, takes
+from autotl.plugins.sizes import choose_input_size, said, takes
 from autotl.records import LocatedBackbone, Strategy, Weights
 
 AUTO = "auto"
@@ -59,6 +59,7 @@ def locate_backbone(
         weights_file=weights_file,
         download=download,
         need_weights=strategy != "scratch",
+        input_size=input_size,
         progress=progress,
     )
     sizes = candidate.offered.backbone.input_sizes
@@ -74,9 +75,11 @@ def choose_backbone(
     weights_file: Path | None = None,
     download: bool = True,
     need_weights: bool = True,
+    input_size: int | None = None,
     progress: Progress | None = None,
 ) -> Candidate:
-    """The backbone that `name` means ("auto": see `auto`) with its weights.
+    """The backbone that `name` means ("auto": see `auto`, which alone reads `input_size`) with its
+    weights.
 
     A backbone that was named may be downloaded where `download` allows it; "auto" never is.
     `progress` is told of a download.
@@ -89,7 +92,7 @@ def choose_backbone(
                 "A weights file says nothing without the backbone that it is for.",
                 hint="Name the backbone with --backbone NAME.",
             )
-        return auto(plugins, need_weights=need_weights)
+        return auto(plugins, need_weights=need_weights, input_size=input_size)
     offered = find(plugins, name)
     if weights_file is None and not need_weights and here(offered) is None:
         return Candidate(offered=offered, weights=None, sha256=None)
@@ -126,23 +129,47 @@ def find(plugins: Plugins, name: str) -> OfferedBackbone:
     )
 
 
-def auto(plugins: Plugins, *, need_weights: bool = True) -> Candidate:
-    """Of the backbones whose weights are on this machine, the one with the most parameters.
+def auto(
+    plugins: Plugins, *, need_weights: bool = True, input_size: int | None = None
+) -> Candidate:
+    """Of the backbones whose weights are on this machine, the one with the most parameters; of
+    those that take inputs of `input_size` pixels, where it is given.
 
     Where none has weights here, `PluginError`, or without `need_weights` the one with the fewest
-    parameters.
+    parameters. Where none takes that size, `PluginError` that says what each takes.
     """
-    first = next(usable(plugins), None)
+    first = next((one for one in usable(plugins) if _fits(one.offered, input_size)), None)
     if first is not None:
         return first
     ranked = _by_size(plugins)
-    if ranked and not need_weights:
-        return Candidate(offered=ranked[-1], weights=None, sha256=None)
+    fitting = [offered for offered in ranked if _fits(offered, input_size)]
+    if fitting and not need_weights:
+        return Candidate(offered=fitting[-1], weights=None, sha256=None)
+    if input_size is not None and any(here(one) or not need_weights for one in ranked):
+        raise _no_such_size(ranked, fitting, input_size)
     raise PluginError(
         "No installed backbone has its weights on this machine.",
         hint="Name one with --backbone to have its weights downloaded; `autotl backbones` lists "
         "them.",
         details=tuple(str(path) for offered in ranked for path in _known_places(offered)),
+    )
+
+
+def _fits(offered: OfferedBackbone, side: int | None) -> bool:
+    return side is None or takes(offered.backbone.input_sizes, side)
+
+
+def _no_such_size(
+    ranked: Sequence[OfferedBackbone], fitting: Sequence[OfferedBackbone], side: int
+) -> PluginError:
+    """What to say where no backbone takes such inputs, or only `fitting` whose weights lack."""
+    instead = f", or name {fitting[0].backbone.name} with --backbone" if fitting else ""
+    return PluginError(
+        f"No backbone here takes inputs of {side} pixels.",
+        hint=f"Give another --input-size{instead}.",
+        details=tuple(
+            f"{said(one.backbone)}{'' if here(one) else ' (weights not here)'}" for one in ranked
+        ),
     )
 
 
@@ -207,12 +234,8 @@ def locate(
 def located(candidate: Candidate, input_size: int) -> LocatedBackbone:
     """The record that workers are given; `PluginError` where the backbone refuses the size."""
     backbone = candidate.offered.backbone
-    sizes = backbone.input_sizes
-    if not takes(sizes, input_size):
-        raise PluginError(
-            f"{backbone.name} takes inputs of {sizes.least} to {sizes.most} pixels in steps of "
-            f"{sizes.multiple_of}, not {input_size}."
-        )
+    if not takes(backbone.input_sizes, input_size):
+        raise PluginError(f"{said(backbone)}, not {input_size}.")
     return LocatedBackbone(
         backbone=backbone,
         distribution=candidate.offered.distribution,
