@@ -13,7 +13,7 @@ from autotl import decide
 from autotl.activations import store_rows
 from autotl.errors import PluginError
 from autotl.loading import Loaded
-from autotl.measure import MOST, beforehand, rank, time_to_compare, timed
+from autotl.measure import beforehand, rank, shortlist, time_to_compare, timed
 from autotl.plugins import AUTO, choose_input_size, located, resized, smaller, takes, usable
 from autotl.records import LocatedBackbone, Measurements, Ranked, Ranking, Split, Strategy
 from autotl.sitting import Sitting
@@ -50,11 +50,13 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
         return asked.backbone, "", None
     several = [(one, one.offered.backbone.input_sizes) for one in usable(at.plugins)]
     given = asked.input_size
-    places = [
-        located(one, given or choose_input_size(sizes, known.side))
-        for one, sizes in several
-        if given is None or takes(sizes, given)
-    ][:MOST]
+    places = shortlist(
+        [
+            located(one, given or choose_input_size(sizes, known.side))
+            for one, sizes in several
+            if given is None or takes(sizes, given)
+        ]
+    )
     if len(places) == 1 < len(several):
         name = places[0].backbone.name
         return name, f"{name} is taken: no other one with weights here takes {given} pixels.", None

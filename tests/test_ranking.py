@@ -172,9 +172,33 @@ def test_timing_a_pass_longer_than_the_budget_says_what_to_do(tmp_path: Path) ->
 def test_comparing_ends_where_the_budget_does_not_hold_it(tmp_path: Path) -> None:
     worker = Canned(tmp_path, {"first": 1.0, "second": 9.0})
     found = ranked_by(tmp_path, worker, "first", "second", seconds_left=1e-3)
-    assert found.chosen == "first"
+    assert found.candidates[0].linear is not None
     assert "too long" in found.candidates[1].failure
     assert ranked_by(tmp_path, worker, "first", "second", seconds_left=1e6).chosen == "second"
+
+
+def test_the_smallest_of_many_is_taken_where_the_others_are_too_slow(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    few = [one.backbone.name for one in ranking.shortlist(candidates(*names))]
+    assert few == ["a", "b", "c", "e"]
+    assert ranking.shortlist(candidates("a", "b")) == candidates("a", "b")
+    late = dict.fromkeys("abcd", DeadlineError("late"))
+    found = ranked_by(tmp_path, Canned(tmp_path, late | {"e": 9.0}), *few)
+    assert found.chosen == "e"
+
+
+def test_one_that_was_not_compared_goes_before_what_the_budget_does_not_hold() -> None:
+    slow = ranked("slow", 9, 0.9, forward=1.0)
+    late = [
+        Ranked(name=name, input_size=64, parameters=parameters, failure=ranking.TOO_LONG)
+        for name, parameters in (("larger", 10), ("small", 1))
+    ]
+    name, reason = ranking.choose([slow, *late], {"slow": right(0.9)}, 100, 100.0)
+    assert name == "small"
+    assert "too slow for the budget: slow 90.0 %" in reason
+    name, reason = ranking.choose([slow, late[0]], {"slow": right(0.9)}, 100, 100.0)
+    assert name == "slow"
+    assert "slow is taken, the only backbone that could be timed: a pass" in reason
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def test_several_backbones_are_ranked_on_training_rows(monkeypatch: pytest.Monke
     found, handed = chosen_among(monkeypatch, ["a", "b", "c", "d", "e"])
     assert found == ("b", "why")
     candidates, labels, classes, stored, bundles = handed[0]
-    assert candidates == [(name, 50) for name in "abcd"]
+    assert candidates == [(name, 50) for name in "abce"], "the smallest has a place"
     assert (labels, classes) == ([1, 1, 0], 2)
     assert stored == (Path("x.npy"), "key", [0])  # training row 2 was set aside
     assert bundles[0] == bundles[2] != bundles[1], "copies are judged together"

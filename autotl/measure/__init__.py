@@ -6,6 +6,6 @@
 
 from autotl.measure.beforehand import beforehand
 from autotl.measure.measuring import measure
-from autotl.measure.ranking import MOST, rank, time_to_compare, timed
+from autotl.measure.ranking import rank, shortlist, time_to_compare, timed
 
-__all__ = ["MOST", "beforehand", "measure", "rank", "time_to_compare", "timed"]
+__all__ = ["beforehand", "measure", "rank", "shortlist", "time_to_compare", "timed"]

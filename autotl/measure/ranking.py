@@ -31,7 +31,7 @@ from autotl.records import LocatedBackbone, Ranked, Ranking, to_json
 SAMPLE = 400
 """Training rows that each backbone is probed on, at most."""
 MOST = 4
-"""Backbones that are probed, those with the most parameters."""
+"""Backbones that are probed: those with the most parameters, and the smallest."""
 TIMED = 32
 """Training rows that a pass is timed on where nothing is compared."""
 SHARE = 0.25
@@ -54,6 +54,15 @@ TOO_LONG = "comparing would have taken too long"
 
 Store = Callable[[LocatedBackbone, Sequence[int]], tuple[Path, str, Sequence[int]]]
 """Stores the pixels of training rows (by place) for a backbone: path, key, and the rows stored."""
+
+
+def shortlist(candidates: Sequence[LocatedBackbone]) -> list[LocatedBackbone]:
+    """At most `MOST` of the candidates, which are in order of size: the largest ones and, since it
+    may be the only one that a budget holds, the smallest.
+    """
+    if len(candidates) <= MOST:
+        return list(candidates)
+    return [*candidates[: MOST - 1], candidates[-1]]
 
 
 def rank(
@@ -200,16 +209,16 @@ def choose(
     static best, the one with the most parameters (a ranking by size alone correlates at .91 with
     the outcome of transfer, arXiv 2510.06448): another one must beat it by more than `CLEARLY`
     standard errors of the paired difference (`bundles` as in `probes.standard_error`). What would
-    need more than `SHARE` of the time left for one pass is no choice, unless all would.
+    need more than `SHARE` of the time left for one pass is no choice, unless all would; a smaller
+    one for which there was no time goes before it.
     """
     ran = [one for one in found if one.linear is not None]
-    if not ran:
-        late = [one for one in found if one.failure == TOO_LONG]
-        smallest = min(late, key=lambda one: one.parameters)
-        broken = _broken([one for one in found if one not in late])
-        return smallest.name, f"{smallest.name}, the smallest, is taken: {TOO_LONG}{broken}."
+    late = [one for one in found if one.failure == TOO_LONG]
     room = math.inf if seconds_left is None else SHARE * seconds_left
     affordable = [one for one in ran if (one.forward or 0.0) * examples <= room]
+    smallest = min([*late, *ran], key=lambda one: one.parameters)
+    if not affordable and smallest in late:
+        return smallest.name, _smallest(found, smallest, ran)
     standing = affordable or [min(ran, key=lambda one: one.forward or 0.0)]
     static = max(standing, key=lambda one: one.parameters)
     best = max(standing, key=lambda one: (one.linear or 0.0, one.parameters))
@@ -221,10 +230,22 @@ def choose(
     return chosen.name, _reason(found, standing, chosen, chosen is static, len(apart))
 
 
+def _smallest(found: Sequence[Ranked], chosen: Ranked, slow: Sequence[Ranked]) -> str:
+    sentence = f"{chosen.name}, the smallest, is taken: {TOO_LONG}"
+    if slow:
+        sentence += f"; too slow for the budget: {_figures(slow)}"
+    broken = [one for one in found if one.failure != TOO_LONG]
+    return f"{sentence}{_broken(broken)}."
+
+
 def _quickest(found: Sequence[Ranked], chosen: Ranked) -> str:
+    ran = [one for one in found if one.linear is not None]
+    alone = len(ran) == 1
     return (
-        f"{chosen.name}, the quickest of {len(found)} backbones, is taken: a pass over all images "
-        f"would take each of them over {SHARE:.0%} of the time left{_broken(found)}."
+        f"{chosen.name} is taken, the "
+        f"{'only backbone' if alone else f'quickest of {len(ran)} backbones'} that could be timed: "
+        f"a pass over all images would take {'' if alone else 'each of them '}over {SHARE:.0%} of "
+        f"the time left{_broken(found)}."
     )
 
 
