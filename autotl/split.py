@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from autotl.errors import DataError
-from autotl.records import Dataset, Split, SplitRecord
+from autotl.records import Dataset, Split, SplitRecord, names
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2
@@ -125,14 +125,19 @@ def _given(dataset: Dataset, hashes: Sequence[str]) -> tuple[dict[str, list[int]
     return rows, dropped.total(), [*notes, *_crossing(dataset)]
 
 
-def _crossing(dataset: Dataset) -> list[str]:
-    """A note on groups that the given splits tear apart."""
+def _torn(dataset: Dataset) -> set[str]:
+    """Groups of which several of the given splits have rows."""
     if dataset.splits is None or dataset.groups is None:
-        return []
+        return set()
     sides = defaultdict(set)
     for group, name in zip(dataset.groups, dataset.splits, strict=True):
         sides[group].add(name)
-    torn = sum(len(names) > 1 for names in sides.values())
+    return {group for group, found in sides.items() if len(found) > 1}
+
+
+def _crossing(dataset: Dataset) -> list[str]:
+    """A note on groups that the given splits tear apart."""
+    torn = len(_torn(dataset))
     if not torn:
         return []
     what = "group occurs" if torn == 1 else "groups occur"
@@ -257,10 +262,9 @@ def _check(dataset: Dataset, sides: Mapping[str, Sequence[int]]) -> None:
     trained = {dataset.labels[row] for row in sides["train"]}
     lost = sorted(set(dataset.labels) - trained)
     if lost:
-        named = ", ".join(f"'{dataset.classes[label]}'" for label in lost[:10])
         raise DataError(
-            f"No training example of {named} is left once copies of validation and test "
-            "examples are dropped."
+            f"No training example of {_named(dataset, lost)} is left once copies of validation and "
+            "test examples are dropped."
         )
 
 
@@ -278,17 +282,47 @@ def _notes(
         kept = " and ".join(name for name in _RANK if name in dataset.splits)
         notes.append(f"The given splits are kept: {kept}.")
     if drawn:
-        notes.append(f"{_DRAWN[tuple(drawn)]}, class by class (seed {seed}).")
+        notes.append(_drawn(sides, drawn, seed))
     used = [hashes[row] for rows in sides.values() for row in rows]
     if copies := len(used) - len(set(used)):
         what = "exact copy" if copies == 1 else "exact copies"
         notes.append(f"{copies:,} {what}: copies of one image stay on one side.")
     if dataset.groups is not None and drawn:
-        notes.append(f"{len(set(dataset.groups)):,} groups, each kept on one side.")
+        notes += _whole(dataset.groups, _torn(dataset))
     if small:
-        named = ", ".join(f"'{dataset.classes[label]}'" for label in small[:10])
-        notes.append(f"Fewer than {LEAST} examples, all kept for training: {named}.")
+        notes.append(
+            f"Fewer than {LEAST} examples, all kept for training: {_named(dataset, small)}."
+        )
     return [*notes, *_absent(dataset, sides, small)]
+
+
+def _drawn(sides: Mapping[str, Sequence[int]], drawn: Sequence[str], seed: int) -> str:
+    """What was held out: the shares that were meant, or the counts where these came out else."""
+    total = len(sides["train"]) + sum(len(sides[name]) for name in drawn)
+    rows = f"{total:,} {'examples' if len(drawn) > 1 else 'training examples'}"
+    words, as_meant = [], True
+    for name in drawn:
+        count, share = len(sides[name]), TEST_SHARE if name == "test" else VALIDATION_SHARE
+        real, wanted = f"{100 * count / total:.0f} %", f"{100 * share:.0f} %"
+        meant = real == wanted or abs(count - share * total) < 1
+        words.append(
+            f"for {name} {count:,} of {rows} ({real if meant else f'{real}, not {wanted}'})"
+        )
+        as_meant, total = as_meant and meant, total - count
+        rows = f"the other {total:,}"
+    if as_meant:
+        return f"{_DRAWN[tuple(drawn)]}, class by class (seed {seed})."
+    allowed = "as far as groups, copies and small classes allow"
+    return f"Held out, class by class {allowed}: {', '.join(words)}; seed {seed}."
+
+
+def _whole(groups: Sequence[str], torn: Set[str]) -> list[str]:
+    """A note on the groups that no given split tears apart."""
+    count, other = len(set(groups) - torn), " other" if torn else ""
+    if not count:
+        return []
+    what = "group, kept" if count == 1 else "groups, each kept"
+    return [f"{count:,}{other} {what} on one side."]
 
 
 def _together(dataset: Dataset, bundles: Sequence[Bundle]) -> list[str]:
@@ -308,10 +342,9 @@ def _together(dataset: Dataset, bundles: Sequence[Bundle]) -> list[str]:
         places.update(bundle.counts.keys())
     alone = sorted(label for label in sizes if places[label] == 1 < sizes[label])
     if alone:
-        named = ", ".join(f"'{dataset.classes[label]}'" for label in alone[:10])
         notes.append(
-            f"All training examples are of one group or copies of one image in: {named}. Probes of "
-            "such a class are judged by what they saw."
+            f"All training examples are of one group or copies of one image in: "
+            f"{_named(dataset, alone)}. Probes of such a class are judged by what they saw."
         )
     return notes
 
@@ -325,9 +358,12 @@ def _absent(
         present = {dataset.labels[row] for row in sides[name]}
         absent = sorted(set(dataset.labels) - present - set(small))
         if absent:
-            named = ", ".join(f"'{dataset.classes[label]}'" for label in absent[:10])
-            notes.append(f"No {name} example of {named}.")
+            notes.append(f"No {name} example of {_named(dataset, absent)}.")
     return notes
+
+
+def _named(dataset: Dataset, labels: Sequence[int]) -> str:
+    return names([dataset.classes[label] for label in labels])
 
 
 def _examples(count: int) -> str:

@@ -160,6 +160,44 @@ def test_groups_torn_by_given_splits_are_said() -> None:
     assert any("2 groups occur in several" in note for note in done.record.notes)
 
 
+def test_only_groups_that_were_not_torn_are_called_kept_on_one_side() -> None:
+    splits = (["train"] * 8 + ["test"] * 2) * 10
+    torn = [f"group {row // 10}" for row in range(100)]
+    notes = split(dataset(BALANCED, splits=splits, groups=torn), own(BALANCED), seed=0).record.notes
+    assert "10 groups occur in several of the given splits, which are kept." in notes
+    assert not any("on one side" in note for note in notes)
+    some = [f"own {row}" if row < 3 else group for row, group in enumerate(torn)]
+    notes = split(dataset(BALANCED, splits=splits, groups=some), own(BALANCED), seed=0).record.notes
+    assert "3 other groups, each kept on one side." in notes
+
+
+def test_the_shares_that_were_drawn_are_said_where_they_are_not_those_meant() -> None:
+    labels = [0, 1] * 30
+    thirds = [f"group {row // 20}" for row in range(60)]
+    assert split(dataset(labels, groups=thirds), own(labels), seed=0).record.notes[0] == (
+        "Held out, class by class as far as groups, copies and small classes allow: for test 20 of "
+        "60 examples (33 %, not 20 %), for validation 20 of the other 40 (50 %, not 20 %); seed 0."
+    )
+    splits = ["train"] * 40 + ["test"] * 20
+    halves = split(dataset(labels, splits=splits, groups=thirds), own(labels), seed=0).record
+    assert (
+        "Held out, class by class as far as groups, copies and small classes allow: for validation "
+        "20 of 40 training examples (50 %, not 20 %); seed 0." in halves.notes
+    )
+    few = split(dataset([0] * 6 + [1] * 6), own([0] * 12), seed=0).record
+    assert few.notes[0].startswith("20 % of the examples"), "to the nearest example"
+
+
+def test_names_that_are_left_out_are_counted() -> None:
+    labels = [0] * 40 + [label for label in range(1, 16) for _ in range(2)]
+    notes = split(dataset(labels), own(labels), seed=0).record.notes
+    assert any(note.endswith("'class 10' and 5 more.") for note in notes)
+    lost = [label for label in range(12) for _ in range(3)]
+    data = dataset(lost, splits=["train", "validation", "test"] * 12)
+    with pytest.raises(DataError, match="'class 9' and 2 more is left"):
+        split(data, [f"{label} {row % 3 == 1}" for row, label in enumerate(lost)], seed=0)
+
+
 def test_copies_and_groups_are_in_one_bundle() -> None:
     data = dataset([0, 0, 0, 1, 1, 1], groups=list("abbcad"))
     hashes = ["x", "y", "z", "y", "w", "v"]

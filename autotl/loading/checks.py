@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from autotl.errors import DataError, PluginError
-from autotl.records import KINDS, SPLITS, Dataset
-
-_NAMED = 10
+from autotl.records import KINDS, SPLITS, Dataset, names
 
 
 def contract(dataset: Dataset, loader: str) -> None:
@@ -68,12 +66,6 @@ def conflicts(dataset: Dataset, hashes: Sequence[str]) -> tuple[str, ...]:
     )
     what = "image occurs" if len(several) == 1 else "images occur"
     return (f"{len(several):,} {what} under different classes: {shown}.",)
-
-
-def names(some: Sequence[str]) -> str:
-    """Up to ten of the names, quoted."""
-    listed = ", ".join(f"'{name}'" for name in some[:_NAMED])
-    return f"{listed} and {len(some) - _NAMED} more" if len(some) > _NAMED else listed
 
 
 def _targets(labels: Sequence[object]) -> None:

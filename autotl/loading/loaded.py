@@ -17,7 +17,7 @@ from autotl.errors import AutotlError, DataError, PluginError, RunFolderError
 from autotl.loading import checks
 from autotl.loading.choice import Chosen, choose
 from autotl.loading.reading import Reading, read_all
-from autotl.records import Dataset, Loader, LoadRecord, SetAside
+from autotl.records import Dataset, Loader, LoadRecord, SetAside, names
 
 UNREADABLE_SHARE = 0.05
 """The largest share of examples that may be set aside as unreadable."""
@@ -155,7 +155,7 @@ def _set_aside(dataset: Dataset, readings: Sequence[Reading]) -> tuple[SetAside,
         if reading.fault is None
     }
     if lost := [dataset.classes[label] for label in sorted(set(dataset.labels) - readable)]:
-        raise DataError(f"No example of {checks.names(lost)} can be read.", details=lines)
+        raise DataError(f"No example of {names(lost)} can be read.", details=lines)
     return bad
 
 
@@ -186,7 +186,7 @@ def _used_classes(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
         classes=tuple(dataset.classes[label] for label in used),
         labels=tuple(place[label] for label in dataset.labels),
     )
-    return narrowed, (f"No example is of {checks.names(unused)}: left out.",)
+    return narrowed, (f"No example is of {names(unused)}: left out.",)
 
 
 def _warnings(

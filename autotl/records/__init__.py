@@ -59,6 +59,7 @@ from autotl.records.words import (
     STRATEGIES,
     Metric,
     Strategy,
+    names,
 )
 
 R = TypeVar("R")
@@ -122,5 +123,6 @@ __all__ = [
     "TrialResult",
     "Weights",
     "from_json",
+    "names",
     "to_json",
 ]

@@ -1,7 +1,8 @@
-"""The few words that many records share."""
+"""The few words that many records share, and how sentences list names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 Strategy = Literal["feature-extraction", "partial-freeze", "full-fine-tune", "scratch"]
@@ -17,3 +18,10 @@ CONTRACT = 1
 KINDS = ("image",)
 """Kinds of input that the engine knows."""
 SPLITS = ("train", "validation", "test")
+_NAMED = 10
+
+
+def names(some: Sequence[str]) -> str:
+    """Up to ten of the names, quoted, and how many more there are."""
+    listed = ", ".join(f"'{name}'" for name in some[:_NAMED])
+    return f"{listed} and {len(some) - _NAMED:,} more" if len(some) > _NAMED else listed
