@@ -23,6 +23,7 @@ from autotl.records import (
 )
 from autotl.report import terminal
 from autotl.report.document import _backbone, _data, _decision, overrun
+from autotl.report.writing import model_card
 
 FIGURES = Prediction(accuracy=0.9, low=0.8, high=0.95, minutes=1.0)
 
@@ -135,3 +136,82 @@ def test_an_overrun_of_the_budget_is_explained() -> None:
     assert overrun(steps, Budget(seconds=153.0, trials=None)) is None
     assert overrun({"load": 24.9}, Budget(seconds=20.0, trials=None)) is None
     assert overrun({"load": 25.1}, Budget(seconds=20.0, trials=None)) is not None
+
+
+NOT_TRAINED = "full-fine-tune was not trained: the number of trials was reached."
+
+
+def report(decision: Decision, **search: Any) -> dict[str, Any]:
+    """A report of a run, as far as the card and the summary read it; `search` is added to it."""
+    best = {"strategy": "feature-extraction", "boundary": 1, "taps": [1]}
+    figure = {"value": 0.9, "low": 0.8, "high": 0.95}
+    known = ("accuracy", "balanced_accuracy", "macro_f1", "linear_probe", "majority")
+    others = ("log_loss", "calibration_error", "calibration_error_before", "temperature")
+    parity = {"top1_agreement": 1.0, "median_difference": 0.0, "largest_difference": 0.0}
+    kept: Any = {"per_class": [], "examples": 9}
+    preprocessing = {"resize": "squash"}
+    named = {"name": "tiny", "license": "Apache-2.0", "stages": ["one"], "source_domain": None}
+    return {
+        "run": "digits-1",
+        "versions": {"autotl": "0.1.0"},
+        "seed": 0,
+        "overrun": None,
+        "seconds": {"total": 9.0},
+        "data": {
+            "classes": ["x", "y"],
+            "examples": 20,
+            "fingerprint": "f",
+            "split": {"train": 5, "validation": 6, "test": 9},
+            "warnings": [],
+            "set_aside": [],
+        },
+        "backbone": {
+            **named,
+            "parameters": 10,
+            "weights_license": None,
+            "weights_sha256": None,
+            "preprocessing": preprocessing,
+        },
+        "decision": {**_decision(decision), "reasons": ["The probe says so."]},
+        "search": {
+            "trials": 1,
+            "selected_among": 1,
+            "notes": [],
+            "transfer": None,
+            "best": {"number": 0, "recipe": best},
+            **search,
+        },
+        "evaluation": {**kept, **dict.fromkeys(known, figure), **dict.fromkeys(others, 0.1)},
+        "export": {"opset": 18, "parity": {"examples": 6, **parity}},
+    }
+
+
+def shown(renderables: list[Any], width: int = 100) -> list[str]:
+    console = Console(width=width, file=io.StringIO())
+    for one in renderables:
+        console.print(one)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def test_a_choice_that_was_not_trained_is_called_neither_searched_nor_selected(
+    decision: Decision,
+) -> None:
+    chosen = replace(decision, strategy="full-fine-tune")
+    told = report(chosen, notes=[NOT_TRAINED])
+    card = model_card(told)
+    assert "## Why full-fine-tune was chosen\n" in card
+    assert f"- {NOT_TRAINED}\n" in card
+    assert "searched" not in card
+    assert "optimistic" not in card
+    assert f"  - {NOT_TRAINED}" in shown(terminal.summary(told, "runs/digits-1"))
+    assert "## The search" not in model_card(report(chosen))
+
+
+def test_the_benefits_of_transfer_are_in_card_and_summary(decision: Decision) -> None:
+    side = {"strategy": "scratch", "start": 0.1, "slope": 0.1, "asymptote": 0.8, "reached": 9}
+    theirs = {**side, "trial": 2, "cut_short": False}
+    ours = {**theirs, "trial": 1, "strategy": "full-fine-tune", "start": 0.6, "reached": 2}
+    told = report(decision, transfer={"transferred": ours, "scratch": theirs})
+    sentence = "Against scratch, full-fine-tune started 50.0 points higher on validation"
+    assert f"- {sentence}" in model_card(told)
+    assert any(line.startswith(sentence) for line in shown(terminal.summary(told, "runs/x")))

@@ -788,6 +788,12 @@ def test_a_small_budget_stops_after_the_probe(bench: Bench) -> None:
     assert any("one epoch" in note for note in record.notes)
 
 
+def test_a_choice_for_which_no_trial_was_left_is_said_to_be_untrained(bench: Bench) -> None:
+    record = bench.go(trials=1)
+    assert (record.trials, record.best.number) == (1, 0)
+    assert record.notes == ("partial-freeze was not trained: the number of trials was reached.",)
+
+
 def test_nothing_left_at_the_start_is_an_error(bench: Bench) -> None:
     with pytest.raises(errors.ResourceError, match="used up"):
         bench.go(seconds=-1.0)
@@ -1234,7 +1240,7 @@ def test_few_validation_rows_ask_more_of_a_proposal(tmp_path: Path, oracle: Work
     record = bench.go(trials=6)
     assert record.best.origin in {"default", "longer"}
     assert any("one standard error: none did" in note for note in record.notes)
-    assert any("best of 6 trials" in note for note in record.notes)
+    assert any("selected among 6 trials" in note for note in record.notes)
 
 
 def test_few_validation_rows_take_a_better_probe(tmp_path: Path, oracle: Worker) -> None:

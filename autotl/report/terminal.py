@@ -173,13 +173,13 @@ def _strategies(decision: Decision) -> Table:
     return table
 
 
-def _reasons(reasons: tuple[str, ...] | list[str]) -> Table:
+def _reasons(reasons: Sequence[str], title: str = "Reasons") -> Table:
     """A list whose longer entries are wrapped between words, under their own beginning."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
-    table.title, table.title_justify, table.title_style = "Reasons", "left", "bold"
+    table.title, table.title_justify, table.title_style = title, "left", "bold"
     for reason in reasons:
         table.add_row("  -", Text(reason))
     return table
@@ -196,7 +196,9 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
     )
     transfer = report["search"].get("transfer")
     words = [report.get("overrun"), sentence(transfer) if transfer else None]
-    told = [part for one in words if one for part in (Text(one), Text())]
+    told: list[Any] = [part for one in words if one for part in (Text(one), Text())]
+    notes = report["search"]["notes"]
+    told = [_reasons(notes, "The search"), Text(), *told] if notes else told
     return [_figures(report), _reasons(report["decision"]["reasons"]), Text(), *told, where]
 
 

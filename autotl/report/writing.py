@@ -9,6 +9,7 @@ from typing import Any
 
 from autotl.files import file_ref, write_atomically
 from autotl.records import ReportRecord, RunRecords
+from autotl.report.benefits import sentence
 from autotl.report.document import document
 
 
@@ -41,6 +42,7 @@ def model_card(report: dict[str, Any]) -> str:
     )
     environment.filters["figure"] = lambda value: f"{value:.3f}".rstrip("0").rstrip(".")
     environment.filters["cell"] = _cell
+    environment.filters["benefits"] = sentence
     best = report["search"]["best"]["recipe"]
     stages = report["backbone"]["stages"]
     frozen = stages[best["boundary"] - 1] if best["boundary"] else ""

@@ -127,16 +127,14 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
     """Run the fixed trials; says why the search must stop, or "" where it may go on."""
     for one in fixed:
         if enough(setting, state):
-            if one.origin in PASSED:
-                state.notes.append(f"{PASSED[one.origin]} was not tried: {STOPPED['trials']}.")
+            state.notes.append(f"{_untried(one)}: {STOPPED['trials']}.")
             return "trials"
         given = allowance(setting, state, one)
         if given is None and one.origin in PASSED:
             state.notes.append(_no_time(one))
         elif given is None:
             state.notes.append(
-                f"{one.recipe.strategy} was not trained: the rest of the budget would not do for "
-                "one epoch."
+                f"{_untried(one)}: the rest of the budget would not do for one epoch."
             )
             return "budget"
         else:
@@ -145,8 +143,12 @@ def _run_fixed(setting: Setting, state: State, fixed: tuple[planning.Step, ...])
 
 
 def _no_time(one: planning.Step) -> str:
-    what = PASSED[one.origin]
-    return f"{what} was not tried: its share of the budget would not do for half of its training."
+    return f"{_untried(one)}: its share of the budget would not do for half of its training."
+
+
+def _untried(one: planning.Step) -> str:
+    what = PASSED.get(one.origin)
+    return f"{what} was not tried" if what else f"{one.recipe.strategy} was not trained"
 
 
 def _longer(setting: Setting, state: State, number: int) -> planning.Step | None:
@@ -200,7 +202,10 @@ def _record(setting: Setting, state: State, stopped: str, seconds: float) -> Sea
 def _notes(setting: Setting, trials: Sequence[Trial], chosen: Trial, comparable: int) -> list[str]:
     if comparable < 2:
         return []
-    notes = [f"The validation score is that of the best of {comparable} trials, hence optimistic."]
+    notes = [
+        f"The validation score was selected among {comparable} trials and is therefore optimistic; "
+        "the test figures are not."
+    ]
     proposed = any(trial.origin == selection.PROPOSAL for trial in trials)
     if len(setting.labels) < selection.FEW and proposed:
         did = f"trial {chosen.number} did" if chosen.origin == selection.PROPOSAL else "none did"
