@@ -24,9 +24,18 @@ from autotl.records import (
     Trial,
 )
 from autotl.report.benefits import sentence
+from autotl.report.measured import UNKNOWN, figures, share
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+ROWS = 10
+"""Stages that are listed in one table."""
+WEIGHTS = {
+    frozenset({True, False}): "pretrained/random weights",
+    frozenset({True}): "pretrained weights (random ones not measured)",
+    frozenset({False}): "random weights",
+}
 
 
 def step_line(record: Any) -> str:
@@ -131,31 +140,64 @@ def minutes(value: float) -> str:
 
 
 def evidence(measurements: Measurements, decision: Decision) -> list[Any]:
-    """Tables of the probes by stage and of the four strategies, then the reasons."""
-    return [_probes(measurements), _strategies(decision), _reasons(decision.reasons)]
+    """What was measured, the probes by stage, the four strategies, then the reasons."""
+    from rich.text import Text
+
+    blocks = (
+        _named(figures(measurements), "Measured"),
+        _probes(measurements),
+        _strategies(decision),
+    )
+    return [
+        *(part for block in blocks for part in (block, Text())),
+        _reasons(decision.reasons),
+    ]
 
 
-def _probes(measured: Measurements) -> Table:
-    headings = ("stage", "linear", "k-NN", "linear, random weights", "similarity")
-    table = _table("Probes by stage (cross-validated accuracy)", headings)
-    random = {probe.stage: probe for probe in measured.probes if not probe.pretrained}
-    shown = [p for p in measured.probes if p.pretrained] or list(random.values())
-    by_stage = zip(measured.stages, measured.similarity.stages, strict=False)
-    near = {stage: f"{value:.2f}" for stage, value in by_stage if value is not None}
-    for probe in shown:
-        mark = " (tap)" if probe.stage == measured.stages[measured.tap - 1] else ""
-        other = random.get(probe.stage)
-        table.add_row(
-            probe.stage + mark,
-            f"{probe.linear:.3f}" if probe.pretrained else "-",
-            f"{probe.knn:.3f}" if probe.pretrained else "-",
-            f"{other.linear:.3f}" if other else "-",
-            near.get(probe.stage, "-"),
+def _probes(measured: Measurements) -> Any:
+    """A table of the stages; more than `ROWS` are halves side by side where the screen is wide."""
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    rows, count = _stage_rows(measured), len(measured.stages)
+    half = count if count <= ROWS else (count + 1) // 2
+    tables = []
+    for some in (rows[:half], rows[half:]) if count > ROWS else (rows,):
+        table = Table(box=None, pad_edge=False, collapse_padding=count > ROWS)
+        for heading in ("stage", "linear", "k-NN", "near"):
+            table.add_column(heading, justify="left" if heading == "stage" else "right")
+        for row in some:
+            table.add_row(*row)
+        tables.append(table)
+    weights = WEIGHTS.get(frozenset(probe.pretrained for probe in measured.probes), UNKNOWN)
+    title = f"Probes by stage: accuracy in %, {weights}; near: similarity; * is the tap"
+    return Group(Text(title, style="bold"), Columns(tables, padding=(0, 2)))
+
+
+def _stage_rows(measured: Measurements) -> list[tuple[str, str, str, str]]:
+    sides = [
+        {probe.stage: probe for probe in measured.probes if probe.pretrained is pretrained}
+        for pretrained in (True, False)
+    ]
+    near = dict(zip(measured.stages, measured.similarity.stages, strict=False))
+    rows = []
+    for number, stage in enumerate(measured.stages, 1):
+        found = [side[stage] for side in sides if stage in side]
+        value = near.get(stage)
+        rows.append(
+            (
+                stage + ("*" if number == measured.tap else ""),
+                "/".join(share(probe.linear) for probe in found) or "-",
+                "/".join(share(probe.knn) for probe in found) or "-",
+                "-" if value is None else f"{value:.2f}",
+            )
         )
     if measured.together is not None and len(measured.stages) > 1:
         mark = " (head)" if len(measured.reads) > 1 else ""
-        table.add_row(f"all together{mark}", f"{measured.together:.3f}", "-", "-", "-")
-    return table
+        rows.append((f"all together{mark}", share(measured.together), "-", "-"))
+    return rows
 
 
 def _strategies(decision: Decision) -> Table:
@@ -185,6 +227,18 @@ def _reasons(reasons: Sequence[str], title: str = "Reasons") -> Table:
     return table
 
 
+def _named(rows: Sequence[tuple[str, str]], title: str) -> Table:
+    """Figures with their names before them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.title, table.title_justify, table.title_style = title, "left", "bold"
+    for name, words in rows:
+        table.add_row(f"  {name}", Text(words))
+    return table
+
+
 def summary(report: dict[str, Any], folder: str) -> list[Any]:
     """The end of a run: figures against their baselines, what was decided, where the files are."""
     from rich.text import Text
@@ -207,7 +261,8 @@ def _table(title: str, headings: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    look: Any = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD}
+    table = Table(title=title or None, show_edge=False, pad_edge=False, **look)
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="right" if number else "left")
     return table
