@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autotl.errors import RunFolderError
 from autotl.files import expanded, look
 from autotl.records import Decision, LoadRecord, LocatedBackbone, Measurements, SplitRecord, to_json
-from autotl.report import predicted
+from autotl.report import decided
 
 if TYPE_CHECKING:
     import keras
@@ -67,13 +67,16 @@ def load(run: str | Path) -> Fitted:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The evidence and the decision; nothing was trained."""
+    """The evidence and the decision; nothing was trained. `recipe_learning_rate` is that of the
+    chosen strategy's default recipe, None where its head is fitted.
+    """
 
     load: LoadRecord
     split: SplitRecord
     located: LocatedBackbone
     measurements: Measurements
     decision: Decision
+    recipe_learning_rate: float | None = None
 
     def document(self) -> dict[str, Any]:
         """All of it as a JSON-ready mapping, schema `autotl-inspection/1`."""
@@ -83,5 +86,5 @@ class Inspection:
             "split": to_json(self.split),
             "backbone": to_json(self.located),
             "measurements": to_json(self.measurements),
-            "decision": {**to_json(self.decision), "predicted": predicted(self.decision)},
+            "decision": to_json(self.decision) | decided(self.decision, self.recipe_learning_rate),
         }

@@ -7,6 +7,7 @@ run keeps the record in its journal, so that a resumed run takes up where it sto
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,10 @@ def _steps(
         proof = (figures, found, loaded.dataset, rows, located)
         exported = at.once("export", export.export, *proof, run_folder=folder, **tools)
         facts = (loaded.record, rows.record, located, measured, decision)
-        everything = run_records(at, *facts, found, figures, exported)
+        rate = search.learning_rate(decision, measured)
+        everything = replace(
+            run_records(at, *facts, found, figures, exported), recipe_learning_rate=rate
+        )
         same = same_files(run, "report", "card")
         at.once("report", report.write, everything, folder, verify=same)
     return load(folder)
@@ -238,7 +242,8 @@ def inspect(
         loaded, rows, located, pixels = prepared(at, given, tools["folder"], worker)
         bundles = bundled(loaded.dataset, loaded.hashes, rows)
         measured, decision = _decided(at, loaded, rows, located, pixels, bundles, tools)
-    return Inspection(loaded.record, rows.record, located, measured, decision)
+    rate = search.learning_rate(decision, measured)
+    return Inspection(loaded.record, rows.record, located, measured, decision, rate)
 
 
 def _plugins(asked: Request, *, settled: bool = False) -> Plugins:

@@ -9,6 +9,7 @@ import pytest
 from autotl.decide import decide
 from autotl.records import Budget, CurvePoint, Measurements, Probe, Similarity, Size, Speed
 from autotl.report.terminal import evidence
+from autotl.search import learning_rate
 from tests.test_report import shown
 
 STAGES = (
@@ -81,7 +82,7 @@ def measured() -> Measurements:
 
 def printed(measured: Measurements, width: int = 100) -> list[str]:
     decision = decide(measured, Budget(seconds=600.0, trials=None), epochs=EPOCHS)
-    return shown(evidence(measured, decision), width)
+    return shown(evidence(measured, decision, learning_rate(decision, measured)), width)
 
 
 def test_all_that_was_measured_is_on_one_screen(measured: Measurements) -> None:
@@ -103,6 +104,7 @@ def test_all_that_was_measured_is_on_one_screen(measured: Measurements) -> None:
         "75.0/25.0 62.5/12.5 0.50",
         "all together (head) 81.1",
         "block_13_project_BN*",
+        "full-fine-tune starts with a learning rate of 0.0003.",
     ):
         assert figure in text, figure
     assert sum(line.count("75.0/25.0") for line in lines) == 18
@@ -148,3 +150,17 @@ def test_few_stages_are_one_table_and_a_narrow_screen_stacks_them(measured: Meas
     narrow = printed(measured, 60)
     assert max(map(len, narrow)) <= 60
     assert sum("75.0/25.0" in line for line in narrow) == 18
+
+
+def test_the_learning_rate_is_that_of_the_first_training(measured: Measurements) -> None:
+    decision = decide(measured, Budget(seconds=600.0, trials=None), epochs=EPOCHS)
+    plain = replace(decision, strategy="full-fine-tune", rates={}, learning_rate=0.0, taps=(18,))
+    own = learning_rate(plain, measured)
+    assert own == 3e-4
+    twice = replace(plain, rates={"full-fine-tune": 2.0, "scratch": 3.0})
+    assert learning_rate(twice, measured) == 6e-4
+    assert learning_rate(replace(twice, learning_rate=0.125), measured) == 0.125
+    head = replace(twice, strategy="feature-extraction", taps=(14,))
+    assert learning_rate(head, measured) is None
+    lines = shown(evidence(measured, head, None))
+    assert "feature-extraction has no learning rate: its head is fitted, not stepped." in lines

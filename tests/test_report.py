@@ -22,7 +22,7 @@ from autotl.records import (
     SplitRecord,
 )
 from autotl.report import terminal
-from autotl.report.document import _backbone, _data, _decision, overrun
+from autotl.report.document import _backbone, _data, decided, overrun
 from autotl.report.writing import model_card
 
 FIGURES = Prediction(accuracy=0.9, low=0.8, high=0.95, minutes=1.0)
@@ -55,7 +55,7 @@ def decision() -> Decision:
 def test_a_strategy_that_is_impossible_is_null(decision: Decision) -> None:
     nothing: Any = None
     for told in (
-        _decision(decision),
+        decided(decision),
         Inspection(nothing, nothing, nothing, nothing, decision).document()["decision"],
     ):
         assert tuple(told["predicted"]) == STRATEGIES
@@ -67,6 +67,19 @@ def test_a_strategy_that_is_impossible_is_null(decision: Decision) -> None:
         }
         assert told["predicted"]["partial-freeze"] is None
         assert told["predicted"]["full-fine-tune"] is None
+
+
+def test_both_documents_say_the_same_of_the_learning_rate(decision: Decision) -> None:
+    nothing: Any = None
+    four: Any = (nothing, nothing, nothing, nothing)
+    for asked in (0.0, 0.125):
+        own = replace(decision, learning_rate=asked)
+        inspected = Inspection(*four, own, 0.25).document()["decision"]
+        for key, value in decided(own, 0.25).items():
+            assert inspected[key] == value, key
+        assert inspected["learning_rate"] == (asked or None)
+        assert inspected["recipe_learning_rate"] == 0.25
+    assert decided(decision)["recipe_learning_rate"] is None
 
 
 def test_the_terminal_shows_what_is_possible(decision: Decision) -> None:
@@ -172,7 +185,7 @@ def report(decision: Decision, **search: Any) -> dict[str, Any]:
             "weights_sha256": None,
             "preprocessing": preprocessing,
         },
-        "decision": {**_decision(decision), "reasons": ["The probe says so."]},
+        "decision": {**decided(decision), "reasons": ["The probe says so."]},
         "search": {
             "trials": 1,
             "selected_among": 1,

@@ -87,7 +87,9 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecords:
-    """Every record of a run, for the report. `seconds` is by step, over all sittings."""
+    """Every record of a run, for the report. `seconds` is by step, over all sittings;
+    `recipe_learning_rate` that of the chosen strategy's default recipe, None where it has none.
+    """
 
     name: str
     load: LoadRecord
@@ -104,6 +106,7 @@ class RunRecords:
     budget: Budget
     metric: Metric
     seed: int
+    recipe_learning_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Records in, documents out: `report.json`, `MODEL_CARD.md` and the terminal's summary."""
 
-from autotl.report.document import document, predicted
+from autotl.report.document import decided, document
 from autotl.report.writing import write
 
-__all__ = ["document", "predicted", "write"]
+__all__ = ["decided", "document", "write"]

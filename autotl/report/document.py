@@ -39,7 +39,7 @@ def document(run: RunRecords) -> dict[str, Any]:
         "data": _data(run.load, run.split, run.evaluation),
         "backbone": _backbone(run),
         "measurements": _measurements(run.measurements),
-        "decision": _decision(run.decision),
+        "decision": decided(run.decision, run.recipe_learning_rate),
         "search": _search(run.search, run.trials),
         "evaluation": _evaluation(run.evaluation),
         "export": _export(run.export),
@@ -128,7 +128,10 @@ def _measurements(measured: Measurements) -> dict[str, Any]:
     }
 
 
-def _decision(decision: Decision) -> dict[str, Any]:
+def decided(decision: Decision, recipe_learning_rate: float | None = None) -> dict[str, Any]:
+    """The decision. `learning_rate` is None where none was asked for; `recipe_learning_rate` is
+    that of the chosen strategy's default recipe.
+    """
     return {
         "backbone": decision.backbone,
         "input_size": decision.input_size,
@@ -142,8 +145,9 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "margin": decision.margin,
         "race": decision.race,
         "reasons": list(decision.reasons),
-        "predicted": predicted(decision),
+        "predicted": _predicted(decision),
         "learning_rate": decision.learning_rate or None,
+        "recipe_learning_rate": recipe_learning_rate,
         "rates": decision.rates,
         "fixed": list(decision.fixed),
         "coefficients": decision.coefficients,
@@ -151,7 +155,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
     }
 
 
-def predicted(decision: Decision) -> dict[str, Any]:
+def _predicted(decision: Decision) -> dict[str, Any]:
     """What is predicted for each of the four strategies, None for an impossible one."""
     found = decision.predicted
     return {name: to_json(found[name]) if name in found else None for name in STRATEGIES}

@@ -14,7 +14,7 @@ def figures(measured: Measurements) -> tuple[tuple[str, str], ...]:
     size = measured.size
     turned = "matters: views are not mirrored" if measured.orientation_matters else ""
     return (
-        ("size", _size(size)),
+        ("examples", _size(size)),
         ("effective size", _effective(size)),
         ("exact copies", f"{_count(size.copies)} in training, {_dropped(size)}"),
         ("near-copies", _near_copies(size)),
@@ -34,7 +34,7 @@ def share(value: float) -> str:
 def _size(size: Size) -> str:
     counts = f"{size.train:,} training, {size.validation:,} validation"
     least, median = f"{size.per_class_least:,}", f"{size.per_class_median:,.6g}"
-    sizes = f"the smallest of {least}, the median of {median} examples"
+    sizes = f"the smallest of {least}, the median of {median}"
     return f"{counts}; {size.classes:,} classes, {sizes}"
 
 

@@ -21,6 +21,7 @@ from autotl.records import (
     ReportRecord,
     SearchRecord,
     SplitRecord,
+    Strategy,
     Trial,
 )
 from autotl.report.benefits import sentence
@@ -139,8 +140,12 @@ def minutes(value: float) -> str:
     return f"{value:.1f} min" if value < 90 else f"{value / 60:.1f} h"
 
 
-def evidence(measurements: Measurements, decision: Decision) -> list[Any]:
-    """What was measured, the probes by stage, the four strategies, then the reasons."""
+def evidence(
+    measurements: Measurements, decision: Decision, learning_rate: float | None
+) -> list[Any]:
+    """What was measured, the probes by stage, the four strategies, the `learning_rate` of the
+    default recipe of the chosen one (None: its head is fitted), then the reasons.
+    """
     from rich.text import Text
 
     blocks = (
@@ -150,8 +155,16 @@ def evidence(measurements: Measurements, decision: Decision) -> list[Any]:
     )
     return [
         *(part for block in blocks for part in (block, Text())),
+        Text(_rate(decision.strategy, learning_rate)),
+        Text(),
         _reasons(decision.reasons),
     ]
+
+
+def _rate(strategy: Strategy, learning_rate: float | None) -> str:
+    if learning_rate is None:
+        return f"{strategy} has no learning rate: its head is fitted, not stepped."
+    return f"{strategy} starts with a learning rate of {learning_rate:g}."
 
 
 def _probes(measured: Measurements) -> Any:

@@ -4,6 +4,7 @@
 `proposals.py` runs in the worker and is the only module that imports keras_tuner.
 """
 
+from autotl.search.proposing import learning_rate
 from autotl.search.runner import search
 
-__all__ = ["search"]
+__all__ = ["learning_rate", "search"]

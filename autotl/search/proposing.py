@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from autotl.records import Recipe, Trial, to_json
+from autotl.records import Decision, Measurements, Recipe, Trial, to_json
 from autotl.search import planning, selection
 from autotl.search.course import Chosen, State, allowance, enough, score, take
 from autotl.search.space import Dimension, defaults, recipe_of, rung, space
@@ -26,17 +26,29 @@ PARTS = (9, 3)
 
 def base_of(setting: Setting) -> Recipe:
     """The default recipe of the chosen strategy, around which the space lies."""
-    decision = setting.decision
+    return _base(setting.decision, setting.measurements)
+
+
+def learning_rate(decision: Decision, measurements: Measurements) -> float | None:
+    """The rate that the default recipe of the chosen strategy takes: the one asked for, else its
+    own times what was decided; None where the head is fitted.
+    """
+    recipe = _base(decision, measurements)
+    fitted = recipe.head.solver == "logistic-regression"
+    return None if fitted else recipe.numbers.learning_rate
+
+
+def _base(decision: Decision, measurements: Measurements) -> Recipe:
     base = default(
         decision.strategy,
-        setting.measurements,
+        measurements,
         boundary=decision.boundary if decision.strategy == "partial-freeze" else None,
         taps=decision.taps,
         learning_rate=decision.learning_rate if decision.learning_rate > 0 else None,
     )
     if decision.learning_rate <= 0:
         base = planning.rated(base, decision.rates)
-    return base if setting.measurements.pretrained else replace(base, pretrained=False)
+    return base if measurements.pretrained else replace(base, pretrained=False)
 
 
 def run_proposals(setting: Setting, state: State, number: int) -> str:
