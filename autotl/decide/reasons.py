@@ -272,7 +272,7 @@ def _probes(measured: Measurements) -> Iterator[str]:
     if len(measured.curve) > 1:
         first, last = measured.curve[0], measured.curve[-1]
         yield (
-            f"From {first.examples} to {last.examples} examples the probe goes from "
+            f"From {first.examples:,} to {last.examples:,} examples the probe goes from "
             f"{_percent(first.accuracy)} to {_percent(last.accuracy)}."
         )
 
