@@ -6,6 +6,7 @@ import datetime
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from shlex import quote
 from types import TracebackType
@@ -34,6 +35,8 @@ from autotl.request import Request, budget_of
 from autotl.run import Run, versions
 
 R = TypeVar("R")
+
+_ANEW = "a new run would choose anew."
 
 
 class Listener(Protocol):
@@ -96,6 +99,8 @@ class Sitting:
                 self.listener.note(
                     f"Not the versions that the run was started with: {', '.join(changed)}."
                 )
+            for note in chosen_before(self.run, self.asked):
+                self.listener.note(note)
         return self
 
     def __exit__(
@@ -255,6 +260,32 @@ def limit(run: Run, budget: str | float | None, trials: int | None) -> None:
     )
 
 
+def chosen_before(run: Run, asked: Request) -> tuple[str, ...]:
+    """What to say of a strategy and an input size that the run chose for other seconds than it has
+    now, and keeps.
+    """
+    found: dict[float | None, list[str]] = {}
+    for step, what, named in (
+        ("decide", "strategy", asked.strategy),
+        ("backbone", "input size", asked.input_size),
+    ):
+        then = run.budget_of(step) if named is None else None
+        if then is not None and then.seconds != asked.budget.seconds:
+            found.setdefault(then.seconds, []).append(what)
+    return tuple(
+        f"{' and '.join(what).capitalize()} were chosen {_limit(seconds)} and stay; {_ANEW}"
+        if len(what) > 1
+        else f"The {what[0]} was chosen {_limit(seconds)} and stays; {_ANEW}"
+        for seconds, what in found.items()
+    )
+
+
+def _limit(seconds: float | None) -> str:
+    if seconds is None:
+        return "without a time limit"
+    return f"for a budget of {seconds / 60:.1f} min"
+
+
 def _changed(run: Run, plugins: Plugins) -> list[str]:
     """The libraries and plugins whose version is not the one that the run was started with."""
     then = {**run.versions, **run.plugins}
@@ -281,9 +312,12 @@ def run_records(
     evaluation: Evaluation,
     exported: Export,
 ) -> RunRecords:
-    """All records of the run, for the report."""
+    """All records of the run, for the report; what `chosen_before` says is among the reasons."""
     if at.run is None:
         raise ValueError("only a run has a report")
+    kept = chosen_before(at.run, at.asked)
+    if kept:
+        decision = replace(decision, reasons=(*decision.reasons, *kept))
     return RunRecords(
         name=at.run.name,
         load=load,

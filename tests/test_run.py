@@ -652,6 +652,17 @@ def test_a_budget_given_later_is_kept_in_the_journal(out):
     assert [line["kind"] for line in lines(out)] == ["sitting", "sitting", "budget"]
 
 
+def test_the_budget_that_a_step_was_done_under_is_known(out):
+    first, later = (records.Budget(seconds=s, trials=None) for s in (90.0, 600.0))
+    counts = records.SplitRecord(train=1, validation=1, test=1, dropped=0, digest="x")
+    with make(out, data="flowers", budget=records.to_json(first)) as run:
+        run.once("split", records.SplitRecord, lambda: counts)
+        run.set_budget(later)
+        run.once("decide", records.SplitRecord, lambda: counts)
+    with reopen(out, read_only=True) as run:
+        assert [run.budget_of(step) for step in ("split", "decide", "x")] == [first, later, None]
+
+
 # ---- a run that came to nothing ----
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -40,6 +40,7 @@ from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
 from autotl.run import journal as run_journal
 from autotl.sitting import Silent, Sitting, run_records, same_files
+from tests.test_decide import choose, measured
 
 FILES = ("model.keras", "test.npy", "model.onnx", "report.json", "MODEL_CARD.md")
 
@@ -336,6 +337,65 @@ def test_a_budget_that_cannot_be_meant_is_not_kept(started: tuple[Path, list[Bud
             pipeline.resume(folder, **options)
     with reopen(folder, read_only=True) as run:
         assert run.asked(Request).budget == Budget(seconds=None, trials=3)
+
+
+STAY = "a new run would choose anew."
+BOTH = f"Strategy and input size were chosen for a budget of 0.5 min and stay; {STAY}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "wishes", "later", "said"),
+    [
+        (("backbone", "decide"), {}, 1800.0, [BOTH]),
+        (
+            ("backbone",),
+            {},
+            1800.0,
+            [f"The input size was chosen for a budget of 0.5 min and stays; {STAY}"],
+        ),
+        (
+            ("backbone", "decide"),
+            {"input_size": 32},
+            1800.0,
+            [f"The strategy was chosen for a budget of 0.5 min and stays; {STAY}"],
+        ),
+        (("backbone", "decide"), {"input_size": 32, "strategy": "scratch"}, 1800.0, []),
+        (("backbone", "decide"), {}, 30.0, []),
+        ((), {}, 1800.0, []),
+    ],
+)
+def test_what_was_chosen_for_another_budget_is_said(
+    steps: tuple[str, ...],
+    wishes: dict[str, Any],
+    later: float,
+    said: list[str],
+    tmp_path: Path,
+) -> None:
+    counts = SplitRecord(train=1, validation=1, test=1, dropped=0, digest="x")
+    with open_run(tmp_path / "run", to_json(_asked(budget=30, **wishes)), name="digits") as run:
+        for step in steps:
+            run.once(step, SplitRecord, lambda: counts)
+    heard = Heard()
+    with reopen(tmp_path / "run") as run:
+        sitting.limit(run, later, None)
+        decision, nothing = choose(measured()), cast("Any", None)
+        with _sitting(run, run.asked(Request), heard) as at:
+            found = run_records(at, *[nothing] * 4, decision, *[nothing] * 3)
+    assert heard.notes[1:] == said
+    assert list(found.decision.reasons) == [*decision.reasons, *said]
+
+
+def test_what_was_chosen_without_a_clock_is_said(tmp_path: Path) -> None:
+    counts = SplitRecord(train=1, validation=1, test=1, dropped=0, digest="x")
+    with open_run(tmp_path / "run", to_json(_asked(trials=3)), name="digits") as run:
+        run.once("backbone", SplitRecord, lambda: counts)
+        sitting.limit(run, "1m", None)
+        run.once("decide", SplitRecord, lambda: counts)
+        sitting.limit(run, "1h", None)
+        assert sitting.chosen_before(run, run.asked(Request)) == (
+            f"The strategy was chosen for a budget of 1.0 min and stays; {STAY}",
+            f"The input size was chosen without a time limit and stays; {STAY}",
+        )
 
 
 def _trial(number: int, origin: str) -> Trial:

@@ -54,6 +54,7 @@ class Run:
         self.folder = folder.absolute()
         self.name: str = described["name"]
         self.request: dict[str, Any] = dict(described["request"])
+        self._first_budget: Any = self.request.get("budget")
         for line in journal.lines:
             if line["kind"] == "budget":
                 self.request["budget"] = line["budget"]
@@ -170,6 +171,16 @@ class Run:
         data = to_json(budget)
         self._journal.append("budget", budget=data)
         self.request["budget"] = data
+
+    def budget_of(self, step: str) -> Budget | None:
+        """The budget that the run had when the step ended, or None where it has not."""
+        budget = self._first_budget
+        for line in self._journal.lines:
+            if line["kind"] == "budget":
+                budget = line["budget"]
+            elif line["kind"] == "step" and line["name"] == step:
+                return self._converted(Budget, budget, "budget")
+        return None
 
     def recorded(self, step: str, record_class: type[R]) -> R | None:
         """The step's record in the journal, or None. Raises `RunFolderError` where it does not
