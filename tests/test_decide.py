@@ -41,9 +41,12 @@ from autotl.records import (
     Similarity,
     Size,
     Speed,
+    Strategy,
     from_json,
     to_json,
 )
+from autotl.search import planning
+from autotl.train import default
 
 FREE = Budget(seconds=None, trials=None)
 EPOCHS = {name: 10 if number else 1 for number, name in enumerate(STRATEGIES)}
@@ -188,7 +191,7 @@ def test_fit_finds_the_slopes_that_made_the_rows() -> None:
 
 
 def test_fit_learns_seconds() -> None:
-    one = measured(per_class=60)
+    one = validated(measured(per_class=60), 60)
     assert prediction.seconds("full-fine-tune", one, fitted(), 10) == pytest.approx(
         2.0 + 10 * 240 * 0.003, rel=0.05
     )
@@ -198,6 +201,32 @@ def test_fit_learns_seconds() -> None:
     assert prediction.seconds("feature-extraction", one, fitted(), 1) == pytest.approx(
         2.0 + 240 * 0.001, rel=0.3
     )
+
+
+def validated(one: Measurements, rows: int, train: int | None = None) -> Measurements:
+    return replace(one, size=replace(one.size, validation=rows, train=train or one.size.train))
+
+
+@pytest.mark.parametrize(("train", "rows"), [(1000, 10_000), (200, 5000), (1000, 250)])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_validation_rows_take_seconds_as_the_search_estimates_them(
+    strategy: Strategy, train: int, rows: int
+) -> None:
+    speed = Speed(forward=0.002, train=0.006, share_above=(1.0, 0.8, 0.5, 0.2, 0.0), fixed=4.0)
+    one = validated(replace(measured(), speed=speed), rows, train)
+    recipe = default(strategy, one)
+    cost = planning.estimate(recipe, speed, planning.Rows(train=train, validation=rows, test=1))
+    known, _ = coefficients.shipped()
+    found = prediction.seconds(strategy, one, known, cost.epochs)
+    assert cost.total / 2 <= found <= 2 * cost.total
+    usual = validated(one, train // 4)
+    line, unit = known.strategies[strategy], prediction.unit(strategy, one)
+    held = min(max(train, line.examples[0]), line.examples[1])
+    passes = math.exp(line.passes[0] + line.passes[1] * math.log(held))
+    plain = speed.fixed + passes * cost.epochs * train * unit
+    assert prediction.seconds(strategy, usual, known, cost.epochs) == pytest.approx(plain)
+    uncounted = validated(one, 0)
+    assert prediction.seconds(strategy, uncounted, known, cost.epochs) == pytest.approx(plain)
 
 
 def test_fit_takes_the_seconds_of_a_training_cut_short_for_the_epochs_that_it_had() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from autotl import settling
-from autotl.decide import coefficients, input_size
+from autotl.decide import coefficients, input_size, sizing
 from autotl.errors import PluginError
 from autotl.measure import beforehand
 from autotl.plugins import choose_input_size, resized, smaller
@@ -248,6 +248,12 @@ def test_what_size_costs_decides() -> None:
     about: dict[str, Any] = {"seconds_left": 400.0}
     dear = replace(known, doubling=dict.fromkeys(known.strategies, 9.0))
     assert input_size(every, counts, coefficients=dear, **about) == (128, "")
+
+
+def test_validation_rows_are_passed_as_well_before_any_training() -> None:
+    one = candidates(1e-3)[-1]
+    more = replace(one, size=replace(one.size, validation=one.size.validation + 10_000))
+    assert sizing._room(one, 400.0) - sizing._room(more, 400.0) == pytest.approx(10.0)
 
 
 def test_a_named_strategy_is_given_the_size_at_which_it_fits() -> None:

@@ -14,6 +14,10 @@ from autotl.records import STRATEGIES, Measurements, Prediction, Strategy
 WIDTH = NormalDist().inv_cdf(0.975)
 """Standard errors on either side of a 95 % interval."""
 
+VALIDATED = 1 / 4
+"""Validation rows a training row where none were given, as in what the coefficients were fitted on.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
@@ -70,11 +74,23 @@ def reference(measured: Measurements) -> float:
 
 
 def seconds(strategy: Strategy, measured: Measurements, known: Coefficients, epochs: int) -> float:
-    """Predicted seconds of one training of so many epochs on this machine."""
+    """Predicted seconds of one training of so many epochs on this machine, validation included."""
     line, train = known.strategies[strategy], max(measured.size.train, 1)
     held = min(max(train, line.examples[0]), line.examples[1])
     passes = math.exp(line.passes[0] + line.passes[1] * math.log(held))
-    return measured.speed.fixed + passes * epochs * train * unit(strategy, measured)
+    trained = passes * epochs * train * unit(strategy, measured)
+    return measured.speed.fixed + trained + _validating(strategy, measured, epochs)
+
+
+def _validating(strategy: Strategy, measured: Measurements, epochs: int) -> float:
+    """Seconds that the validation rows take beyond those that the coefficients hold: below the
+    boundary once, above it in every epoch.
+    """
+    speed, size = measured.speed, measured.size
+    rows = max(size.validation - VALIDATED * size.train, 0.0)
+    above = 0.0 if strategy == "feature-extraction" else speed.share_above[_cut(strategy, measured)]
+    once, each = speed.forward * (1.0 - above), speed.forward * above + speed.decode
+    return rows * (once + epochs * each)
 
 
 def unit(strategy: Strategy, measured: Measurements) -> float:
@@ -82,8 +98,11 @@ def unit(strategy: Strategy, measured: Measurements) -> float:
     speed = measured.speed
     if strategy == "feature-extraction":
         return speed.forward + speed.decode
-    k = measured.boundary if strategy == "partial-freeze" else 0
-    return speed.train * speed.share_above[k] + speed.decode
+    return speed.train * speed.share_above[_cut(strategy, measured)] + speed.decode
+
+
+def _cut(strategy: Strategy, measured: Measurements) -> int:
+    return measured.boundary if strategy == "partial-freeze" else 0
 
 
 def pair_deviation(a: Strategy, b: Strategy, known: Coefficients) -> float:

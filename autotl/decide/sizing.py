@@ -78,7 +78,7 @@ def _fits(name: Strategy, forecast: Forecast, room: float) -> bool:
 
 def _room(one: Measurements, seconds_left: float) -> float:
     """Seconds that measuring, evaluation and export leave."""
-    passes = one.size.train + 2 * min(one.size.train, PROBED)
+    passes = one.size.train + one.size.validation + 2 * min(one.size.train, PROBED)
     left = seconds_left - one.speed.forward * passes - GRAPHS * one.speed.fixed
     return left - reserve(one.speed, left)
 
