@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -74,3 +75,29 @@ def test_size_does_not_depend_on_the_order_of_rows(seed: int) -> None:
     other = quality.judged(plain, features[order], labels[order], None, lambda i: str(order[i]))
     assert dataclasses.replace(first, doubtful=()) == dataclasses.replace(other, doubtful=())
     assert set(first.doubtful) == set(other.doubtful)
+
+
+def test_leaks_are_counted_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(60, 8)).astype(np.float32)
+    others = rng.normal(size=(101, 8)).astype(np.float32)
+    others[::7] = features[:15] + 1e-4
+    both = quality._unit(probes.standardise(np.concatenate([features, others])))
+    nearest = (1 - both[60:] @ both[:60].T).min(axis=1)
+    for rows in (1, 10, 101, 5000):
+        monkeypatch.setattr(quality, "AT_ONCE", rows)
+        for limit in (1e-6, 0.05, 0.3):
+            assert quality.leaked(features, others, limit) == (nearest <= limit).sum()
+        assert quality.leaked(features, others[:0], 0.3) == 0
+    assert quality.leaked(features, others, 1e-6) == 15
+
+
+def test_leaks_among_many_rows_take_little_memory() -> None:
+    features, others = np.ones((2000, 4), np.float32), np.zeros((30_000, 4), np.float32)
+    tracemalloc.start()
+    try:
+        quality.leaked(features, others, 0.1)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100e6, "a matrix of all distances has 480 MB"

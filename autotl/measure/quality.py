@@ -29,6 +29,8 @@ OFTEN, FEWER = 0.05, 1 / 3
 """Share of a class that chance alone would call doubtful from which on that counts, and the part
 of it under which what was found is not chance.
 """
+AT_ONCE = 1000
+"""Validation rows that are compared with the sample at once."""
 NAMED = 20
 """Doubtful examples that are named at most."""
 
@@ -129,8 +131,12 @@ def by_chance(labels: Labels) -> NDArray[np.float64]:
 def leaked(features: Floats, others: Floats, limit: float) -> int:
     """How many of `others` (m, d) lie within `limit` of a row of `features` (n, d)."""
     both = _unit(standardise(np.concatenate([features, others])))
-    apart = 1 - both[len(features) :] @ both[: len(features)].T
-    return int((apart.min(axis=1, initial=np.inf) <= limit).sum())
+    own, theirs = both[: len(features)], both[len(features) :]
+    found = 0
+    for first in range(0, len(theirs), AT_ONCE):
+        apart = 1 - theirs[first : first + AT_ONCE] @ own.T
+        found += int((apart.min(axis=1, initial=np.inf) <= limit).sum())
+    return found
 
 
 def evenness(labels: Labels, classes: int) -> float:
