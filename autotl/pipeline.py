@@ -117,9 +117,12 @@ def resume(
     is as in `fit`, and is not kept. Data or
     weights that changed are refused (`RunFolderError`), and what changed is named.
     """
+    heard = listener or Silent()
     with reopen(expanded(Path(run))) as reopened:
         if budget is not None or trials is not None:
-            limit(reopened, budget, trials)
+            stays = limit(reopened, budget, trials)
+            if stays:
+                heard.note(stays)
         if finished(reopened):
             return load(reopened.folder)
         asked = reopened.asked(Request)
@@ -132,7 +135,7 @@ def resume(
         plugins = _plugins(asked, settled=settled)
         if cluster is not None:
             check(cluster)
-        return _steps(reopened, asked, given, plugins, listener or Silent(), cluster)
+        return _steps(reopened, asked, given, plugins, heard, cluster)
 
 
 def _steps(

@@ -229,10 +229,11 @@ def finished(run: Run) -> bool:
     return True
 
 
-def limit(run: Run, budget: str | float | None, trials: int | None) -> None:
+def limit(run: Run, budget: str | float | None, trials: int | None) -> str | None:
     """Put new limits, in all and as in `fit`, in place of the run's; what is None stays.
 
-    Raises `UsageError` where they cannot be meant or what was tried so far contradicts them.
+    Returns what to say of a time limit that stays. Raises `UsageError` where they cannot be meant
+    or what was tried so far contradicts them.
     """
     known, ended = run.asked(Request).budget, run.trials()
     given = budget_of(budget, trials)
@@ -257,6 +258,13 @@ def limit(run: Run, budget: str | float | None, trials: int | None) -> None:
             seconds=known.seconds if budget is None else given.seconds,
             trials=known.trials if given.trials is None else given.trials,
         )
+    )
+    if budget is not None or known.seconds is None:
+        return None
+    left = max(known.seconds - run.seconds_spent(), 0.0)
+    return (
+        f"The time limit of {known.seconds / 60:.1f} min stays ({left:.0f} s left); "
+        "--budget changes it."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -325,6 +326,33 @@ def test_a_resumed_run_keeps_the_budget_that_it_was_given(
         left = at.seconds_left()
         assert left is not None
         assert left > 1100
+
+
+@pytest.mark.parametrize(
+    ("begun", "options", "said"),
+    [
+        ({}, {"trials": 4}, r"The time limit of 10\.0 min stays \(\d+ s left\); --budget changes"),
+        ({"budget": 1e-9}, {"trials": 4}, r"The time limit of 0\.0 min stays \(0 s left\)"),
+        ({"trials": 2}, {"trials": 4}, None),
+        ({}, {"trials": 4, "budget": "1h"}, None),
+        ({}, {}, None),
+    ],
+)
+def test_a_time_limit_that_stays_is_said(
+    begun: dict[str, Any],
+    options: dict[str, Any],
+    said: str | None,
+    started: tuple[Path, list[Budget]],
+) -> None:
+    folder, _ = started
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit("digits", out=folder, **begun)
+    heard = Heard()
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.resume(folder, listener=heard, **options)
+    told = [note for note in heard.notes if "time limit" in note]
+    assert len(told) == (said is not None)
+    assert said is None or re.match(said, told[0])
 
 
 def test_a_budget_that_cannot_be_meant_is_not_kept(started: tuple[Path, list[Budget]]) -> None:
