@@ -70,8 +70,14 @@ def test_what_the_budget_does_not_hold_is_no_choice() -> None:
 class Canned:
     """A worker whose networks tell the classes apart as well as stated, or fail."""
 
-    def __init__(self, folder: Path, apart: dict[str, Any]) -> None:
-        self.folder, self.apart = folder, apart
+    def __init__(
+        self, folder: Path, apart: dict[str, Any], labels: np.ndarray = LABELS, wide: int = 4
+    ) -> None:
+        self.folder, self.apart, self.labels = folder, apart, labels
+        classes = labels.max() + 1
+        self.centres = np.random.default_rng(1).normal(size=(classes, wide))
+        if classes < wide:
+            self.centres = np.eye(classes, wide)
 
     def call(self, function: str, spec: dict[str, Any], **more: Any) -> Any:
         assert function == "autotl.measure.ranked:run"
@@ -81,8 +87,8 @@ class Canned:
         if name not in self.apart:
             raise PluginError(f"{name} cannot be built.")
         rows = np.load(spec["pixels"])
-        features = np.random.default_rng(0).normal(size=(len(rows), 4))
-        features[:, :3] += self.apart[name] * np.eye(3)[LABELS[rows]]
+        features = np.random.default_rng(0).normal(size=(len(rows), self.centres.shape[1]))
+        features += self.apart[name] * self.centres[self.labels[rows]]
         path = self.folder / f"{name}.npy"
         np.save(path, features.astype(np.float32))
         return {"features": str(path), "forward": 0.001, "fixed": 1.0}
@@ -103,6 +109,7 @@ def ranked_by(
     *names: str,
     missing: Sequence[int] = (),
     seconds_left: float | None = None,
+    labels: np.ndarray = LABELS,
 ) -> Any:
     def store(place: LocatedBackbone, rows: Sequence[int]) -> tuple[Path, str, list[int]]:
         kept = [row for row in rows if place.backbone.name != "second" or row not in missing]
@@ -110,7 +117,7 @@ def ranked_by(
         np.save(path, kept)
         return path, "key", kept
 
-    about = (candidates(*names), LABELS, 3, store, worker)
+    about = (candidates(*names), labels, int(labels.max()) + 1, store, worker)
     limits: dict[str, Any] = {"examples": 60, "seed": 0, "seconds_left": seconds_left}
     return ranking.rank(*about, folder=folder, **limits)
 
@@ -139,6 +146,30 @@ def test_a_backbone_that_cannot_run_is_not_taken_where_time_lacks_for_the_others
     found = ranked_by(tmp_path, worker, "first", "second", "third")
     assert found.chosen == "second"
     assert "third (third crashed)" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "probed"), [(3, 400, 400), (100, 9, 500), (500, 10, ranking.MOST_SAMPLE)]
+)
+def test_many_classes_are_compared_on_several_rows_of_each(
+    tmp_path: Path, classes: int, each: int, probed: int
+) -> None:
+    labels = np.arange(classes * each) % classes
+    worker = Canned(tmp_path, {"first": 0.0, "second": 9.0}, labels, wide=64)
+    found = ranked_by(tmp_path, worker, "first", "second", labels=labels)
+    assert (found.chosen, found.examples) == ("second", probed)
+    assert found.candidates[1].linear > 0.5
+
+
+def test_where_no_probe_can_be_right_the_largest_is_taken_and_it_is_said(tmp_path: Path) -> None:
+    labels = np.arange(50)
+    worker = Canned(tmp_path, {"first": 0.0, "second": 9.0}, labels, wide=64)
+    found = ranked_by(tmp_path, worker, "first", "second", labels=labels)
+    assert found.chosen == "first"
+    assert found.reason == (
+        "first, the largest of 2 backbones, is taken: they cannot be compared, as no linear probe "
+        "is right on any of the 50 examples."
+    )
 
 
 def test_a_fault_of_ours_is_not_set_aside(tmp_path: Path) -> None:

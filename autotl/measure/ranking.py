@@ -29,7 +29,11 @@ from autotl.measure.size import Labels
 from autotl.records import LocatedBackbone, Ranked, Ranking, to_json
 
 SAMPLE = 400
-"""Training rows that each backbone is probed on, at most."""
+"""Training rows that each backbone is probed on, at most, unless the classes are many."""
+A_CLASS, MOST_SAMPLE = 5, 2000
+"""Rows a class that are drawn where these are more, up to so many in all: of a class with one row
+no probe can be right.
+"""
 MOST = 4
 """Backbones that are probed: those with the most parameters, and the smallest."""
 TIMED = 32
@@ -89,7 +93,8 @@ def rank(
     those that lacked only time is taken, and without one the first error is raised.
     """
     begun = time.monotonic()
-    rows, stored = _stored(candidates, size.draw(labels, SAMPLE, seed=seed).tolist(), store)
+    most = max(SAMPLE, min(A_CLASS * classes, MOST_SAMPLE))
+    rows, stored = _stored(candidates, size.draw(labels, most, seed=seed).tolist(), store)
     decode = (time.monotonic() - begun) / (len(rows) * len(candidates))
     alike = None if bundles is None else [bundles[row] for row in rows]
     fold = fold_numbers(labels[rows], seed=seed, bundles=alike)
@@ -260,6 +265,12 @@ def _reason(
     slow = [one for one in found if one.linear is not None and one not in standing]
     held = " that the budget holds" if slow else ""
     several = f"{len(standing)} backbones{held or ' compared'}"
+    if len(standing) > 1 and not any(one.linear for one in standing):
+        return (
+            f"{chosen.name}, the largest of {len(standing)} backbones{held}, is taken: they cannot "
+            f"be compared, as no linear probe is right on any of the {sample:,} examples"
+            f"{_broken(found)}."
+        )
     if len(standing) == 1:
         sentence = f"{chosen.name} is taken, the only backbone{held or ' that could be compared'}"
     elif largest:
