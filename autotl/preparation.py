@@ -10,7 +10,7 @@ from typing import Any
 
 from autotl import loading
 from autotl.activations import store_pixels
-from autotl.errors import PluginError, RunFolderError
+from autotl.errors import PluginError, RunFolderError, UsageError
 from autotl.files import sha256
 from autotl.plugins import locate_backbone
 from autotl.records import Backbone, LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
@@ -62,8 +62,17 @@ def prepared(
 
 
 def check_stages(asked: Request, backbone: Backbone) -> None:
-    """Raise `UsageError` where a stage that was named is none that it could be."""
+    """Raise `UsageError` where a stage that was named is none that it could be, or where the named
+    strategy freezes some of a backbone that cannot be cut.
+    """
     name, stages = backbone.name, backbone.stages
+    if asked.strategy == "partial-freeze" and (backbone.no_partial_freeze or len(stages) == 1):
+        one = "it has one stage, above which nothing would be trained"
+        raise UsageError(
+            f"partial-freeze is impossible with {name}: "
+            f"{(backbone.no_partial_freeze or one).rstrip('.')}.",
+            hint="Take another --strategy or --backbone.",
+        )
     if asked.frozen is not None:
         one_of(asked.frozen, stages[:-1], f"stage to freeze up to in {name}:")
     if asked.tap is not None:

@@ -422,8 +422,9 @@ def test_stages_and_rate_can_be_settled_and_the_engines_own_are_told() -> None:
 def test_impossible_strategies_are_refused_by_name() -> None:
     with pytest.raises(PluginError, match="pretrained weights"):
         choose(measured(pretrained=None), strategy="full-fine-tune")
-    with pytest.raises(UsageError, match="no boundary"):
+    with pytest.raises(UsageError, match="no boundary") as caught:
         choose(measured(boundary=0), strategy="partial-freeze")
+    assert "--frozen (one, two, three)" in caught.value.hint
 
 
 def test_without_weights_only_scratch_is_possible() -> None:

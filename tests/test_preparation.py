@@ -96,8 +96,31 @@ def test_weights_that_are_gone_are_said_to_be(
 def test_stages_are_checked_before_anything_is_measured(located: LocatedBackbone) -> None:
     stages = located.backbone.stages
     for frozen, tap in ((stages[-1], None), ("nowhere", None), (None, "nowhere")):
-        asked: Any = SimpleNamespace(frozen=frozen, tap=tap)
+        asked: Any = SimpleNamespace(strategy=None, frozen=frozen, tap=tap)
         with pytest.raises(UsageError, match="no stage"):
             preparation.check_stages(asked, located.backbone)
-    fine: Any = SimpleNamespace(frozen=stages[0].upper(), tap=stages[-1])
+    fine: Any = SimpleNamespace(strategy=None, frozen=stages[0].upper(), tap=stages[-1])
     preparation.check_stages(fine, located.backbone)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"no_partial_freeze": "Its cuts carry two tensors."}, "Its cuts carry two tensors."),
+        ({"stages": ("all",)}, "it has one stage, above which nothing would be trained."),
+    ],
+)
+@pytest.mark.parametrize("frozen", [None, "all"])
+def test_partial_freeze_of_what_cannot_be_cut_is_refused_before_anything_is_measured(
+    changes: dict[str, Any], why: str, frozen: str | None, located: LocatedBackbone
+) -> None:
+    whole = replace(located.backbone, **changes)
+    asked: Any = SimpleNamespace(strategy="partial-freeze", frozen=frozen, tap=None)
+    with pytest.raises(UsageError) as caught:
+        preparation.check_stages(asked, whole)
+    assert caught.value.message == f"partial-freeze is impossible with Tiny: {why}"
+    assert "--strategy" in caught.value.hint
+    other: Any = SimpleNamespace(strategy="full-fine-tune", frozen=None, tap=None)
+    preparation.check_stages(other, whole)
+    asked = SimpleNamespace(strategy="partial-freeze", frozen=None, tap=None)
+    preparation.check_stages(asked, located.backbone)

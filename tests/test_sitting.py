@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +24,7 @@ from autotl.errors import (
     UsageError,
 )
 from autotl.files import file_ref
+from autotl.plugins import Plugins
 from autotl.records import (
     Budget,
     Evaluation,
@@ -198,6 +200,25 @@ def test_a_backbone_that_cannot_be_had_is_said_before_the_data_is_read(
     with pytest.raises(AutotlError) as caught:
         getattr(pipeline, command)("digits", **options)
     assert words in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_freeze_of_what_cannot_be_cut_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("the data was read")
+
+    def found(**_: Any) -> Plugins:
+        (one,) = (each for each in there.backbones if each.backbone.name == "embedded")
+        whole = replace(one.backbone, no_partial_freeze="its cuts carry two tensors")
+        return replace(there, backbones=(replace(one, backbone=whole),))
+
+    there = pipeline.discover()
+    monkeypatch.setattr(pipeline, "discover", found)
+    monkeypatch.setattr(preparation.loading, "load", read)
+    with pytest.raises(UsageError, match="carry two tensors"):
+        pipeline.fit("digits", out=tmp_path / "x", backbone="embedded", strategy="partial-freeze")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -195,11 +195,12 @@ def _named(strategy: Strategy | None, measurements: Measurements) -> Strategy | 
             f"{strategy} needs pretrained weights, and none of {measurements.backbone} are here.",
             hint="Supply them with --weights FILE, or take --strategy scratch.",
         )
-    why = measurements.no_partial_freeze.rstrip(".")
+    why, lower = measurements.no_partial_freeze.rstrip("."), ", ".join(measurements.stages[:-1])
+    named = f"Name the last stage to freeze with --frozen ({lower}), or take"
     raise UsageError(
         f"{strategy} is impossible with {measurements.backbone}: "
         + (f"{why}." if why else "it has no boundary below its tap."),
-        hint="Take another --strategy or --backbone.",
+        hint=f"{'Take' if why or not lower else named} another --strategy or --backbone.",
     )
 
 
