@@ -50,6 +50,11 @@ def expanded(path: Path) -> Path:
         return path
 
 
+def homeless(path: Path) -> bool:
+    """Whether an expanded path still begins with a ~, for which there is no home folder."""
+    return path.parts[:1] != () and path.parts[0].startswith("~")
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of the file's content, in hex. Raises `OSError` where it cannot be read."""
     with path.open("rb") as handle:

@@ -255,6 +255,24 @@ def test_the_folder_is_named_by_the_environment(
     assert activations.cache_folder().parent == tmp_path
 
 
+@pytest.mark.parametrize("named", ["~nobody-of-this-name/x", "~/x", None])
+def test_a_cache_without_a_home_folder_is_wrong_usage(
+    named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", none)
+    monkeypatch.setattr(store.platformdirs, "user_cache_path", lambda _: Path("~/.cache/autotl"))
+    if named is None:
+        monkeypatch.delenv("AUTOTL_CACHE")
+    else:
+        monkeypatch.setenv("AUTOTL_CACHE", named)
+    with pytest.raises(UsageError, match=f"{named or '~/.cache/autotl'}.*no home folder") as caught:
+        activations.cache_folder()
+    assert "AUTOTL_CACHE" in str(caught.value)
+
+
 # ---- pixels ----
 
 

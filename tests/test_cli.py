@@ -326,6 +326,22 @@ def test_the_cache_is_shown_and_cleared(
     assert (found["entries"], found["bytes"], found["freed"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("arguments", [["cache"], ["fit", "digits"], ["inspect", "digits"]])
+def test_a_cache_of_no_user_is_one_message(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOTL_CACHE", "~nobody-of-this-name/cache")
+    assert run(arguments) == 2
+    told = capsys.readouterr().err
+    assert "AUTOTL_CACHE" in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.glob("~*"))
+
+
 def test_tables_are_plain_where_piped(tmp_path: Path) -> None:
     done = _command("backbones", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autotl.errors import RunFolderError, UsageError
-from autotl.files import checked, expanded, file_ref, look
+from autotl.files import checked, expanded, file_ref, homeless, look
 
 
 def test_what_lies_at_a_path(tmp_path: Path) -> None:
@@ -33,6 +33,12 @@ def test_a_tilde_is_put_in_where_there_is_such_a_user(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/me")
     assert expanded(Path("~/photos")) == Path("/home/me/photos")
     assert expanded(Path("~nobody-of-this-name/photos")) == Path("~nobody-of-this-name/photos")
+
+
+def test_a_tilde_for_which_there_is_no_home_is_told_from_a_folder() -> None:
+    assert homeless(expanded(Path("~nobody-of-this-name/photos")))
+    for path in ("/a/~b", "a/~b", ".", "/"):
+        assert not homeless(expanded(Path(path)))
 
 
 def test_a_file_outside_its_folder_has_no_reference(tmp_path: Path) -> None:

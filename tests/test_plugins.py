@@ -575,6 +575,26 @@ def test_an_absent_weights_package_is_said_and_hurts_nobody(models, caplog, pack
     assert caught.value.hint == "Usable now: Tiny."
 
 
+def test_weights_in_a_home_folder_that_is_not_there_are_not_here(tmp_path, monkeypatch, caplog):
+    package = tmp_path / "weights_package_of_ours"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "w.npz").write_bytes(b"abc")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", "~nobody-of-this-name/keras")
+    own = tiny(name="Own", weights=(Weights(file="w.npz", package=package.name),))
+    there = offer(weighted(parameters=99, url="https://example.invalid/x"), own)
+    with caplog.at_level(logging.WARNING, "autotl"):
+        assert [room.here(one) is not None for one in there.backbones] == [False, True]
+        assert room.auto(there).offered.backbone.name == "Own"
+    assert "~nobody-of-this-name" in caplog.text
+    assert room.choose_backbone(there, "Tiny", need_weights=False).weights is None
+    with pytest.raises(PluginError, match="no home folder") as caught:
+        room.choose_backbone(there, "Tiny")
+    assert "KERAS_HOME" in caught.value.hint
+    assert caught.value.hint.endswith("Usable now: Own.")
+
+
 def test_a_download_goes_to_the_keras_cache(models, monkeypatch):
     import pooch
 

@@ -30,7 +30,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from autotl.errors import DiskError, UsageError
-from autotl.files import write_atomically
+from autotl.files import expanded, homeless, write_atomically
 
 DEFAULT_CAP = 10 * 10**9
 SPARE = 256 * 2**20
@@ -66,9 +66,17 @@ class Usage:
 
 
 def cache_folder() -> Path:
-    """The store's folder, in `AUTOTL_CACHE`, by default in the user's cache folder for autotl."""
+    """The store's folder, in `AUTOTL_CACHE`, by default in the user's cache folder for autotl.
+
+    Raises `UsageError` where that is in a home folder that there is not.
+    """
     named = os.environ.get("AUTOTL_CACHE")
-    above = Path(named).expanduser() if named else Path(platformdirs.user_cache_path("autotl"))
+    above = expanded(Path(named or platformdirs.user_cache_path("autotl")))
+    if homeless(above):
+        raise UsageError(
+            f"The cache folder {above} cannot be found: there is no home folder for its ~.",
+            hint="Set AUTOTL_CACHE to a folder, by its whole path.",
+        )
     return above / "store-1"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autotl.calls import Progress
 from autotl.errors import PluginError, UsageError
-from autotl.files import expanded, look, sha256
+from autotl.files import expanded, homeless, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
 from autotl.plugins.sizes import choose_input_size, said, takes
 from autotl.records import LocatedBackbone, Strategy, Weights
@@ -261,7 +261,13 @@ def _known_places(offered: OfferedBackbone) -> list[Path]:
 
 def _folder(weights: Weights) -> Path:
     if weights.package is None:
-        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser().absolute() / "models"
+        home = expanded(Path(os.environ.get("KERAS_HOME") or "~/.keras"))
+        if homeless(home):
+            raise PluginError(
+                f"{weights.file} is looked for in {home}, and there is no home folder for the ~.",
+                hint="Set KERAS_HOME to a folder, by its whole path.",
+            )
+        return home.absolute() / "models"
     try:
         spec = importlib.util.find_spec(weights.package)
     except Exception as error:  # finding a module in a package runs the package
