@@ -121,6 +121,7 @@ def test_none_is_not_what_was_not_measured(measured: Measurements) -> None:
         curve=(),
         probes=measured.probes[:18],
         orientation_matters=False,
+        notes=("3 classes have one example among those probed.",),
     )
     text = " ".join(" ".join(printed(bare)).split())
     assert "effective size not measured" in text
@@ -130,6 +131,7 @@ def test_none_is_not_what_was_not_measured(measured: Measurements) -> None:
     assert "learning curve not measured" in text
     assert "random ones not measured" in text
     assert "orientation does not matter" in text
+    assert "note 3 classes have one example among those probed." in text
     seen = replace(measured, size=replace(measured.size, near_leaks=3, near_copies=0, doubts=0))
     text = " ".join(" ".join(printed(seen)).split())
     assert "near-copies none in training, 3 in validation" in text

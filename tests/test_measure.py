@@ -457,11 +457,30 @@ def test_measure_puts_the_parts_together(tmp_path: Path) -> None:
     assert 0 <= found.together <= 1
     assert found.reads in {(1, 2, 3, 4, 5), (5,)}
     assert found.size.train == 2400
+    assert found.notes == ()
     assert found.size.validation == 17
     assert found.weights == embedded.recorded_checksum()
     assert from_json(Measurements, to_json(found)) == found
     again = run(tmp_path, worker, located(), train=2400)
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(found, seconds=0)
+
+
+def test_classes_with_one_example_among_those_probed_are_said() -> None:
+    assert measuring.alone(np.array([0, 0, 1, 1])) == ()
+    assert measuring.alone(np.array([0, 0, 1, 2, 2, 3])) == (
+        "2 classes have one example among those probed: no probe can be right on them, nor on more "
+        "than 66.7 % in all.",
+    )
+    assert measuring.alone(np.array([0, 1, 1])) == (
+        "1 class has one example among those probed: no probe can be right on it, nor on more "
+        "than 66.7 % in all.",
+    )
+
+
+def test_measuring_says_which_probes_cannot_be_right(tmp_path: Path) -> None:
+    found = run(tmp_path, Canned(tmp_path, 5), located(), train=2)
+    (note,) = found.notes
+    assert note.startswith("2 classes have one example among those probed")
 
 
 def test_all_rows_pass_where_a_trial_would_pass_them_anyway(tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ def test_examples_that_were_set_aside_are_listed_once() -> None:
     )
     split = SplitRecord(train=5, validation=2, test=2, dropped=0, digest="d", notes=("kept",))
     evaluation: Any = SimpleNamespace(set_aside=(early, late))
-    found = _data(load, split, evaluation)
+    found = _data(load, split, evaluation, ("one of a class",))
     assert [each["id"] for each in found["set_aside"]] == ["a.png", "b.png"]
-    assert found["warnings"] == ["few", "kept"]
+    assert found["warnings"] == ["few", "kept", "one of a class"]
 
 
 @pytest.mark.parametrize("pretrained", [True, False])

@@ -128,6 +128,22 @@ def measure(
         no_partial_freeze=located.backbone.no_partial_freeze,
         together=whole,
         reads=reads,
+        notes=alone(sample.labels if sample.pretrained else sample.labels[sample.random_rows]),
+    )
+
+
+def alone(labels: NDArray[np.int32]) -> tuple[str, ...]:
+    """A note on classes with a single one of the probed rows `labels` (n,): it is never in the
+    folds that a probe of it learns from.
+    """
+    count = int((np.bincount(labels) == 1).sum())
+    if not count:
+        return ()
+    what, them = ("1 class has", "it") if count == 1 else (f"{count:,} classes have", "them")
+    most = 100 * (1 - count / len(labels))
+    return (
+        f"{what} one example among those probed: no probe can be right on {them}, nor on more than "
+        f"{most:.1f} % in all.",
     )
 
 

@@ -98,7 +98,8 @@ class Measurements:
     `boundary` the proposed k for partial freeze (0 where there is none; `no_partial_freeze` says
     why where the backbone itself rules it out), `weights` the SHA-256 of the pretrained weights.
     `together` is the accuracy of the linear probe of all stages side by side (None: not measured),
-    `reads` the stages that a head alone reads (none: the tap).
+    `reads` the stages that a head alone reads (none: the tap). `notes` are sentences on what the
+    probes cannot tell.
     """
 
     backbone: str
@@ -119,6 +120,7 @@ class Measurements:
     no_partial_freeze: str = ""
     together: float | None = None
     reads: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ measured is null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autotl.records import (
@@ -36,7 +36,7 @@ def document(run: RunRecords) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run": run.name,
-        "data": _data(run.load, run.split, run.evaluation),
+        "data": _data(run.load, run.split, run.evaluation, run.measurements.notes),
         "backbone": _backbone(run),
         "measurements": _measurements(run.measurements),
         "decision": decided(run.decision, run.recipe_learning_rate),
@@ -73,7 +73,9 @@ def overrun(seconds: Mapping[str, float], budget: Budget) -> str | None:
     )
 
 
-def _data(load: LoadRecord, split: SplitRecord, evaluation: Evaluation) -> dict[str, Any]:
+def _data(
+    load: LoadRecord, split: SplitRecord, evaluation: Evaluation, notes: Sequence[str]
+) -> dict[str, Any]:
     late = [item for item in evaluation.set_aside if item not in load.set_aside]
     return {
         "examples": load.examples,
@@ -90,7 +92,7 @@ def _data(load: LoadRecord, split: SplitRecord, evaluation: Evaluation) -> dict[
             "digest": split.digest,
         },
         "set_aside": to_json([*load.set_aside, *late]),
-        "warnings": [*load.warnings, *split.notes],
+        "warnings": [*load.warnings, *split.notes, *notes],
     }
 
 

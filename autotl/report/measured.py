@@ -23,6 +23,7 @@ def figures(measured: Measurements) -> tuple[tuple[str, str], ...]:
         ("learning curve", _curve(measured.curve)),
         ("orientation", turned or "does not matter: views may be mirrored"),
         ("speed", _speed(measured.speed, size.train)),
+        *(("note", note) for note in measured.notes),
     )
 
 
