@@ -13,11 +13,17 @@ from autotl.errors import DataError
 
 _DIM = 64
 """Integers that nowhere reach this are taken as they are, and the user is told."""
+_OVERSHOT = 0.05
+"""Share of their largest value by which floats may lie outside 0 to 1, or 0 to 255, and are cut off
+there: rounding does that, and resizing with a sharp kernel.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """What every value is multiplied by before it is rounded to uint8, and remarks on it."""
+    """What every value is multiplied by before it is rounded to uint8 and cut off at 0 and 255, and
+    remarks on it.
+    """
 
     factor: float
     remarks: tuple[str, ...] = ()
@@ -27,22 +33,21 @@ def scaling(pieces: Iterable[Any]) -> Scaling:
     """How values become 0 to 255, from the range of all of them; raises `DataError`.
 
     Floats and whole numbers that lie between 0 and 1 are multiplied by 255, uint16 with values
-    above 255 is divided by 257, what lies between 0 and 255 stays.
+    above 255 is divided by 257, what lies between 0 and 255 stays. Floats may lie outside by 5 % of
+    the largest value; they are cut off.
     """
     least, most, kinds = _range(pieces)
     if not np.isfinite([least, most]).all():
         raise DataError("The images hold values that are not finite numbers.")
-    if least < 0:
+    slack = _OVERSHOT if "f" in kinds else 0.0
+    top = 1 if most <= 1 + slack else 255
+    if least < -slack * most or (least < 0 and top == 255 and most < _DIM):
         raise DataError(
             f"The images hold values from {least:g} to {most:g}: negative ones are no pixels.",
             hint="Undo the normalisation: give 0 to 255 as uint8, or floats from 0 to 1.",
         )
-    if most <= 1:
-        remark = "All values of the images lie between 0 and 1: they were multiplied by 255."
-        return Scaling(factor=255.0, remarks=() if kinds == {"b"} else (remark,))
-    if most <= 255:
-        dim = f"The largest value of the images is {most:g} of 255: they are taken as they are."
-        return Scaling(factor=1.0, remarks=(dim,) if most < _DIM else ())
+    if most <= top * (1 + slack):
+        return Scaling(factor=255.0 / top, remarks=_remarks(least, most, top, kinds))
     if most <= 65535 and kinds <= {"u", "i"}:
         remark = f"The images hold values up to {most:g}: 16 bits were made 8 by value / 257."
         return Scaling(factor=1 / 257, remarks=(remark,))
@@ -52,11 +57,27 @@ def scaling(pieces: Iterable[Any]) -> Scaling:
     )
 
 
+def _remarks(least: float, most: float, top: int, kinds: set[str]) -> tuple[str, ...]:
+    """What is said of values that were found to mean 0 to `top`."""
+    if least < 0 or most > top:
+        also = " and multiplied by 255" if top == 1 else ""
+        return (
+            f"The images hold values from {least:.9g} to {most:.9g}, a little outside 0 to {top}: "
+            f"they were cut off there{also}.",
+        )
+    if top == 1:
+        remark = "All values of the images lie between 0 and 1: they were multiplied by 255."
+        return () if kinds == {"b"} else (remark,)
+    dim = f"The largest value of the images is {most:g} of 255: they are taken as they are."
+    return (dim,) if most < _DIM else ()
+
+
 def to_pixels(image: NDArray[Any], how: Scaling) -> NDArray[np.uint8]:
     """The image's values as uint8 of the same shape."""
     if image.dtype == np.uint8 and how.factor == 1.0:
         return image
-    return np.rint(image.astype(np.float64) * how.factor).astype(np.uint8)
+    grey = np.rint(image.astype(np.float64) * how.factor)
+    return np.clip(grey, 0, 255).astype(np.uint8)
 
 
 def classes_and_labels(

@@ -112,6 +112,46 @@ def test_values_are_scaled_to_eight_bits(factor: float, dtype: Any) -> None:
     assert len(found.warnings) == (factor != 1)
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "top"),
+    [
+        (0.0, 1.0000001, 1),
+        (-1e-8, 1.0, 1),
+        (-0.04, 1.04, 1),
+        (-1e-8, 255.0, 255),
+        (-9.0, 264.0, 255),
+    ],
+)
+def test_floats_a_hair_outside_their_range_are_clipped_and_it_is_said(
+    least: float, most: float, top: int
+) -> None:
+    images = (IMAGES.astype(np.float32) / IMAGES.max() * top).astype(np.float32)
+    images[0, 0, 0], images[1, 0, 0] = least, most
+    found = load((images, LABELS), {})
+    assert (found.read(0)[0, 0] == 0).all()
+    assert (found.read(1)[0, 0] == 255).all()
+    inside = np.rint(images[2].astype(np.float64) * (255 / top))
+    assert np.array_equal(found.read(2), inside)
+    (remark,) = found.warnings
+    assert f"outside 0 to {top}" in remark
+    assert ("multiplied by 255" in remark) == (top == 1)
+
+
+@pytest.mark.parametrize(("least", "most"), [(-0.06, 1.0), (-0.01, 0.1), (-0.1, 9.0), (0.0, 270.0)])
+def test_floats_further_outside_are_no_pixels(least: float, most: float) -> None:
+    images = np.zeros((6, 4, 4, 3), np.float32)
+    images[0], images[1] = least, most
+    with pytest.raises(DataError, match=r"negative|neither"):
+        load((images, LABELS), {})
+
+
+def test_whole_numbers_below_zero_are_no_pixels() -> None:
+    images = IMAGES.astype(np.int64)
+    images[0, 0, 0] = -1
+    with pytest.raises(DataError, match="negative"):
+        load((images, LABELS), {})
+
+
 def test_dim_integers_stay_and_are_said() -> None:
     found = load((IMAGES // 16, LABELS), {})
     assert np.array_equal(found.read(1), IMAGES[1] // 16)
