@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 import autotl
+from autotl import pipeline
 from autotl.errors import RunFolderError
 from autotl.records import STRATEGIES, SearchRecord
 from autotl.report.writing import model_card
@@ -285,6 +287,27 @@ def test_inspect_shows_the_evidence_and_writes_nothing(tmp_path: Path) -> None:
     assert set(found["decision"]["predicted"]) == set(STRATEGIES)
     assert len(found["measurements"]["probes"]) == 10
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("run", [None, "a run"])
+def test_only_a_run_leaves_out_what_a_named_strategy_does_not_need(run: str | None) -> None:
+    """As the README's table of options says."""
+
+    class MeasuredError(Exception):
+        pass
+
+    def once(step: str, *_: Any, given: bool, **__: Any) -> None:
+        raise MeasuredError(given)
+
+    asked = SimpleNamespace(seed=0, strategy="scratch")
+    at: Any = SimpleNamespace(run=run, asked=asked, seconds_left=lambda: None, once=once)
+    some: Any = SimpleNamespace(record=None)
+    with pytest.raises(MeasuredError) as caught:
+        pipeline._decided(at, some, some, some, some, None, {})
+    assert caught.value.args == (run is not None,)
+    rows = (ROOT / "README.md").read_text("utf-8").splitlines()
+    (row,) = (row for row in rows if row.startswith("| `--strategy NAME` |"))
+    assert "(* `inspect` measures all the same)" in row
 
 
 class Stopping(Silent):
