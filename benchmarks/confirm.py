@@ -4,11 +4,11 @@
     python benchmarks/confirm.py --table
 
 Trains cells of `strategies.jsonl` with 200 examples and the first seed again, by the same recipes,
-with the trainer of now, and compares test accuracies on the same test rows. Where their mean
-difference is within half a point and its 95 % interval within a point, the coefficients are said to
-hold for this trainer too (as far as 200 examples tell), and `coefficients.json` says by how much
-they may be off. Otherwise the rows are to be made anew (`strategies.py`). A finished cell is a line
-in `confirm.jsonl`.
+with the trainer of now, and compares test accuracies on the same test rows. The rows may be of
+several trainers that count as one (`kept.py`). Where the mean difference is within half a point and
+its 95 % interval within a point, the coefficients are said to hold for this trainer too (as far as
+200 examples tell), and `coefficients.json` says by how much they may be off. Otherwise the rows are
+to be made anew (`strategies.py`). A finished cell is a line in `confirm.jsonl`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from cells import Bench
 from coefficients import OUT
 from coefficients import ROWS as MADE
-from kept import keep, read
+from kept import keep, last, read
 from machine import statement
 from numpy.typing import NDArray
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 def cells(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The cells to repeat, and what each strategy gave in them, by the trainer of their rows."""
-    newest = [row for row in rows if row["code"] == rows[-1]["code"]]
+    newest = [row for row in rows if last(row["code"]) == last(rows[-1]["code"])]
     wanted = [row for row in newest if (row["limit"], row["seed"]) == (EXAMPLES, SEED)]
     for head in wanted:
         if head["strategy"] is None and head["data"] in SETS:

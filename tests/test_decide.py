@@ -170,7 +170,7 @@ def fitted() -> coefficients.Coefficients:
     rng = np.random.default_rng(0)
     nearness = {"a": 0.2, "b": 0.4, "c": 0.6, "d": 0.8, "e": 0.9}
     rows = [row(rng, name, near) for name, near in nearness.items() for _ in range(6)]
-    return script().fit(rows)[0]
+    return replace(script().fit(rows)[0], measurer=coefficients.measurer_digest())
 
 
 def choose(one: Measurements, budget: Budget = FREE, **more: Any) -> Decision:
@@ -752,6 +752,13 @@ def test_other_code_other_weights_other_backbone_are_said() -> None:
     decision = decide(measured(), FREE, epochs=EPOCHS, coefficients=known)
     assert decision.provisional
     assert any("another version of the trainer" in reason for reason in decision.reasons)
+    assert not any("version of the measurements" in reason for reason in decision.reasons)
+    for measurer in ("", "0" * 64):
+        known = replace(fitted(), measurer=measurer, provisional=False)
+        decision = decide(measured(), FREE, epochs=EPOCHS, coefficients=known)
+        assert decision.provisional
+        assert any("another version of the measurements" in reason for reason in decision.reasons)
+        assert not any("version of the trainer" in reason for reason in decision.reasons)
     other = decide(replace(measured(), weights="def"), FREE, epochs=EPOCHS, coefficients=known)
     assert any("other weights of toy" in reason for reason in other.reasons)
     other = decide(measured(backbone="big"), FREE, epochs=EPOCHS, coefficients=known)

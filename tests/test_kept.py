@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from autotl.decide import coefficients
+
 HERE = Path(__file__).parents[1] / "benchmarks"
 LEAST = 12
 """Trainings by both trainers, the least that shows it."""
+CELLS = 8
+"""Cells measured again, the least."""
 
 
 @pytest.fixture
@@ -23,13 +27,36 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_trainers_that_count_as_alike_answered_alike(kept: Any) -> None:
     rows = kept.read(HERE / "confirm.jsonl", renamed=False)
     assert kept.ALIKE
-    for earlier, later in kept.ALIKE.items():
-        both = [row for row in rows if (row["rows"], row["code"]) == (earlier, later)]
-        pairs = [pair for row in both for pair in row["strategies"].values()]
-        assert len(pairs) >= LEAST
-        for pair in pairs:
+    for pair in map(set, kept.ALIKE.items()):
+        both = [row for row in rows if {row["rows"], row["code"]} == pair]
+        trained = [one for row in both for one in row["strategies"].values()]
+        assert len(trained) >= LEAST
+        for one in trained:
             for key in ("right", "validation_told", "curve"):
-                assert pair["then"][key] == pair["now"][key]
+                assert one["then"][key] == one["now"][key]
+
+
+def test_the_code_that_measures_gives_the_figures_of_the_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+    remeasured, read = (importlib.import_module(name) for name in ("remeasured", "kept"))
+    known = coefficients.shipped()[0]
+    assert known.measurer == coefficients.measurer_digest()
+    found = [row for row in read.read(remeasured.ROWS) if row["measurer"] == known.measurer]
+    assert len(found) >= CELLS
+    assert {row["backbone"] for row in found} == set(known.backbones)
+    assert all(remeasured.same(row, known.features) for row in found)
+    moved = found[0] | {"now": found[0]["now"] | {"tap": found[0]["then"]["tap"] + 1}}
+    assert not remeasured.same(moved, known.features)
+    gone = found[0] | {"now": found[0]["now"] | {"similarity": None}}
+    assert not remeasured.same(gone, known.features)
+    widths = {scale.name: scale.deviation for scale in known.features}
+    nearly = found[0]["then"]["probe"] + 0.009 * widths["probe"]
+    assert remeasured.same(found[0] | {"now": found[0]["then"] | {"probe": nearly}}, known.features)
+    beyond = found[0]["then"]["probe"] + 0.011 * widths["probe"]
+    moved = found[0] | {"now": found[0]["then"] | {"probe": beyond}}
+    assert not remeasured.same(moved, known.features)
 
 
 def test_rows_are_read_as_the_last_trainers_that_trains_alike(

@@ -308,6 +308,21 @@ def test_tap_is_the_best_stage_and_of_equals_the_later() -> None:
     assert depth.tap(right(0.5, 0.8, 0.7995, 0.6)) == 3
 
 
+def test_what_one_group_alone_says_moves_no_stage() -> None:
+    groups = np.repeat(np.arange(20), 50).tolist()
+    early, late = right(0.9, 0.85)
+    assert depth.tap([early, late]) == 1
+    assert depth.tap([early, late], groups) == 2, "one group of 20 has all that is better"
+    assert depth.boundary([early, late, late], (100, 99, 98, 1), 3) == 1
+    assert depth.boundary([early, late, late], (100, 99, 98, 1), 3, groups) == 2
+    spread = np.arange(1000) % 20 * 50 + np.arange(1000) // 20
+    assert depth.tap([early[spread], late[spread]], groups) == 1, "better in every group"
+
+
+def test_one_group_in_all_settles_nothing() -> None:
+    assert depth.tap(right(0.9, 0.1), [0] * 1000) == 2
+
+
 def test_boundary_leaves_most_parameters_and_stays_where_the_curve_rises() -> None:
     above = (100, 98, 90, 76, 40, 0)
     assert depth.boundary(right(0.2, 0.3, 0.4, 0.5, 0.6), above, 5) == 3

@@ -179,7 +179,7 @@ def test_a_fault_of_ours_is_not_set_aside(tmp_path: Path) -> None:
             ranked_by(tmp_path, worker, "first", "second")
 
 
-def test_where_time_lacks_for_every_one_the_largest_is_taken(tmp_path: Path) -> None:
+def test_where_time_lacks_for_every_one_the_smallest_is_taken(tmp_path: Path) -> None:
     late = DeadlineError("late")
     found = ranked_by(
         tmp_path, Canned(tmp_path, {"first": late, "second": late}), "first", "second"

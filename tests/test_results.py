@@ -23,6 +23,7 @@ NAMES = (
     "interrupted",
     "features:2",
     "confirm",
+    "remeasured",
     pytest.param("strategies", marks=pytest.mark.slow),
 )
 

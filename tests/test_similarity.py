@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.linalg import sqrtm
+from sklearn.datasets import load_sample_images
 
 from autotl import model
 from autotl.builtin import embedded
@@ -172,8 +174,8 @@ def net_at(size: int) -> tuple[Any, LocatedBackbone]:
     return model.build(located, pretrained=True, seed=0), located
 
 
-def compared(net: Any, located: LocatedBackbone, images: NDArray[np.uint8]) -> Any:
-    return domain.compare(net, located, images, 0, lambda *_: None)
+def compared(net: Any, located: LocatedBackbone, images: NDArray[np.uint8], seed: int = 0) -> Any:
+    return domain.compare(net, located, images, seed, lambda *_: None)
 
 
 def smooth(size: int, count: int = 48, *, seed: int = 0) -> NDArray[np.uint8]:
@@ -181,6 +183,19 @@ def smooth(size: int, count: int = 48, *, seed: int = 0) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(0, 255, (count, 4, 4, 3))
     return np.asarray(np.kron(coarse, np.ones((1, size // 4, size // 4, 1))), np.uint8)
+
+
+def photographed(size: int, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
+    """Cut from the two photographs that come with scikit-learn."""
+    rng = np.random.default_rng(seed)
+    photographs = load_sample_images().images
+    found = []
+    for place in range(count):
+        whole, side = photographs[place % len(photographs)], int(rng.integers(2 * size, 5 * size))
+        top, left = (int(rng.integers(0, length - side)) for length in whole.shape[:2])
+        cut = Image.fromarray(whole[top : top + side, left : left + side])
+        found.append(np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR)))
+    return np.stack(found)
 
 
 def test_noise_is_foreign_to_a_real_network_and_order_does_not_count() -> None:
@@ -196,6 +211,20 @@ def test_noise_is_foreign_to_a_real_network_and_order_does_not_count() -> None:
     turned = compared(net, located, smooth(64)[::-1])
     assert turned.value == pytest.approx(blocks.value, abs=1e-3)
     assert turned.frechet == pytest.approx(blocks.frechet, abs=1e-3)
+
+
+@pytest.mark.parametrize(("image", "near"), [(photographed, 0.9), (smooth, 0.17)])
+def test_half_the_images_other_ones_and_another_seed_say_the_same(image: Any, near: float) -> None:
+    net, located = net_at(64)
+    images = image(64, 192)
+    whole = compared(net, located, images[:96])
+    assert whole.value == pytest.approx(near, abs=0.03)
+    for some, seed in ((images[:48], 0), (images[48:96], 0), (images[96:], 0), (images[:96], 7)):
+        again = compared(net, located, some, seed)
+        assert again.value == pytest.approx(whole.value, abs=0.03)
+        assert again.frechet == pytest.approx(whole.frechet, abs=0.06)
+        assert again.low <= whole.high
+        assert whole.low <= again.high
 
 
 def test_reference_statistics_hold_for_their_size_and_their_checksum(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from autotl.errors import InternalError
 from autotl.records import Strategy, from_json
 
-SCHEMA = "autotl-coefficients/3"
+SCHEMA = "autotl-coefficients/4"
 FILE = "coefficients.json"
 TRAINER = (
     "train",
@@ -27,7 +27,18 @@ TRAINER = (
     "measure/depth.py",
     "measure/together.py",
 )
-"""The rooms and modules whose code the coefficients hold for."""
+"""The rooms and modules that train what the coefficients predict."""
+MEASURER = (
+    "measure/domain.py",
+    "measure/measuring.py",
+    "measure/probes.py",
+    "measure/sample.py",
+    "measure/similarity.py",
+    "measure/size.py",
+    "measure/speed.py",
+    "decide/features.py",
+)
+"""The modules that measure what they predict it from."""
 
 _QUIET = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _SIGNS = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: ";"}
@@ -102,11 +113,12 @@ class Confirmation:
 class Coefficients:
     """Everything fitted, and what it was fitted on. `pairs["a b"]` is the standard error of the
     difference between two strategies; `code` the digest of the trainer that they hold for, which
-    made the rows or where there is a `confirmation` was compared with that; `backbones` maps names
-    to the SHA-256 of their weights. `doubling` is the log odds of accuracy that a strategy gains
-    from twice the input size, where the images have it (`benchmarks/sizes.py`). `generalist` is the
-    strategy that did best in the mean over data sets, `rates` what is known of learning rates
-    (`benchmarks/variants.py`).
+    made the rows or where there is a `confirmation` was compared with that, and `measurer` of the
+    code that measures, which gave the figures of the rows again (`benchmarks/remeasured.py`; empty:
+    not known); `backbones` maps names to the SHA-256 of their weights. `doubling` is the log odds
+    of accuracy that a strategy gains from twice the input size, where the images have it
+    (`benchmarks/sizes.py`). `generalist` is the strategy that did best in the mean over data sets,
+    `rates` what is known of learning rates (`benchmarks/variants.py`).
     """
 
     schema: str
@@ -123,6 +135,7 @@ class Coefficients:
     generalist: Strategy
     rates: tuple[Rate, ...] = ()
     confirmation: Confirmation | None = None
+    measurer: str = ""
     doubling: dict[str, float] = field(default_factory=dict)
 
 
@@ -148,12 +161,21 @@ def shipped() -> tuple[Coefficients, str]:
     return found, hashlib.sha256(content).hexdigest()[:12]
 
 
-@functools.cache
 def trainer_digest() -> str:
     """SHA-256 (hex) over the code that trains: comments, docstrings and layout do not count."""
+    return _digest(TRAINER)
+
+
+def measurer_digest() -> str:
+    """As `trainer_digest`, over the code that measures what predictions are made from."""
+    return _digest(MEASURER)
+
+
+@functools.cache
+def _digest(rooms: tuple[str, ...]) -> str:
     root = resources.files("autotl")
     digest = hashlib.sha256()
-    for room in TRAINER:
+    for room in rooms:
         for file in _modules(root / room):
             digest.update(f"{room}/{file.name}\n".encode())
             digest.update("".join(code_of(file.read_text(encoding="utf-8"))).encode())

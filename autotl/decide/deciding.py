@@ -7,7 +7,13 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from autotl.decide import reasons, scenario
-from autotl.decide.coefficients import Coefficients, Rate, shipped, trainer_digest
+from autotl.decide.coefficients import (
+    Coefficients,
+    Rate,
+    measurer_digest,
+    shipped,
+    trainer_digest,
+)
 from autotl.decide.prediction import WIDTH, Forecast, forecasts, pair_deviation, possible
 from autotl.errors import PluginError, ResourceError, UsageError
 from autotl.records import Budget, Decision, Measurements, Speed, Strategy
@@ -90,7 +96,7 @@ def decide(
         reasons=(*settled, *reasons.sentences(measurements, known, found, outcome), *faster),
         predicted={name: one.shown for name, one in found.items()},
         coefficients=digest,
-        provisional=known.provisional or not outcome.same_code,
+        provisional=known.provisional or bool(outcome.changed),
         fixed=tuple(name for name, value in given.items() if value is not None),
         reads=cut(ALWAYS, named)[1],
         rates={name: one.factor for name, one in higher.items()},
@@ -128,8 +134,15 @@ def _outcome(
         race=_granted(wanted, found[chosen], found[raced], room) if raced else 0.0,
         left=left,
         reserve=kept,
-        same_code=known.code == trainer_digest(),
+        changed=_changed(known),
     )
+
+
+def _changed(known: Coefficients) -> tuple[str, ...]:
+    """What is of another version than that which the coefficients hold for."""
+    trainer = () if known.code == trainer_digest() else ("the trainer or its recipes",)
+    measurer = () if known.measurer == measurer_digest() else ("the measurements",)
+    return trainer + measurer
 
 
 def _rates(measurements: Measurements, known: Coefficients) -> dict[Strategy, Rate]:

@@ -36,7 +36,8 @@ class Outcome:
     the interval, `kept` that the best generalist is the engine's choice though another prediction
     is higher, `settles` that the validation rows are enough to race for it, `counted` that the
     number of trials holds the race too; `race` is the runner-up's share; `left` is seconds of the
-    budget, and `reserve` those of them that are kept back.
+    budget, and `reserve` those of them that are kept back; `changed` names what is of another
+    version than that which the coefficients hold for.
     """
 
     chosen: Strategy
@@ -50,7 +51,7 @@ class Outcome:
     race: float
     left: float | None
     reserve: float
-    same_code: bool
+    changed: tuple[str, ...]
 
 
 def sentences(
@@ -328,8 +329,8 @@ def _caveats(measured: Measurements, known: Coefficients, outcome: Outcome) -> I
         yield f"The coefficients were fitted with {names}, not with {measured.backbone}."
     elif measured.weights is not None and measured.weights != weights:
         yield f"The coefficients were fitted with other weights of {measured.backbone}."
-    if not outcome.same_code:
-        yield "The coefficients were fitted with another version of the trainer or its recipes."
+    for what in outcome.changed:
+        yield f"The coefficients were fitted with another version of {what}."
 
 
 def _percent(share: float) -> str:

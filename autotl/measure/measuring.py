@@ -101,8 +101,7 @@ def measure(
     spec["whole"] = len(labels) <= (WHOLE if trained else SAMPLE)
     answer = within(worker, "autotl.measure.sample:run", spec, "measuring", deadline, progress)
     sample = _sample(spec, answer, labels, pixels.classes, bundles)
-    stages = located.backbone.stages
-    above = tuple(answer["parameters_above"])
+    stages, above = located.backbone.stages, tuple(answer["parameters_above"])
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait for each other's core
         found, linears, tap, boundary = probe(sample, stages, above, progress=progress)
         whole, reads = _together(sample, tap, linears[tap - 1])
@@ -300,8 +299,9 @@ def probe(
     if not sample.pretrained:
         return tuple(found), linears, len(stages), 0
     right = [linear.right for linear in linears[: len(stages)]]
-    tap = depth.tap(right)
-    return tuple(found), linears, tap, depth.boundary(right, parameters_above, tap)
+    tap = depth.tap(right, sample.bundles)
+    boundary = depth.boundary(right, parameters_above, tap, sample.bundles)
+    return tuple(found), linears, tap, boundary
 
 
 def _fold_of(sample: Sample, rows: NDArray[np.int64] | slice) -> NDArray[np.int64]:

@@ -93,8 +93,7 @@ def rank(
     those that lacked only time is taken, and without one the first error is raised.
     """
     begun = time.monotonic()
-    most = max(SAMPLE, min(A_CLASS * classes, MOST_SAMPLE))
-    rows, stored = _stored(candidates, size.draw(labels, most, seed=seed).tolist(), store)
+    rows, stored = _stored(candidates, _drawn(labels, classes, seed), store)
     decode = (time.monotonic() - begun) / (len(rows) * len(candidates))
     alike = None if bundles is None else [bundles[row] for row in rows]
     fold = fold_numbers(labels[rows], seed=seed, bundles=alike)
@@ -114,8 +113,8 @@ def rank(
             raise
         except OF_ONE as error:
             errors.append(error)
-            late = isinstance(error, DeadlineError)
-            found.append(_ranked(located, failure=TOO_LONG if late else error.message))
+            failure = TOO_LONG if isinstance(error, DeadlineError) else error.message
+            found.append(_ranked(located, failure=failure))
             continue
         linear = _probe(answer["features"], labels[rows], classes, fold)
         rights[located.backbone.name] = linear.right
@@ -178,6 +177,12 @@ def _probe(features: str, labels: Labels, classes: int, fold: NDArray[np.int64])
     outputs = np.load(features, allow_pickle=False)
     with threadpool_limits(limits=1, user_api="blas"):
         return probes.linear(outputs, labels, classes, fold)
+
+
+def _drawn(labels: Labels, classes: int, seed: int) -> list[int]:
+    most = max(SAMPLE, min(A_CLASS * classes, MOST_SAMPLE))
+    drawn: list[int] = size.draw(labels, most, seed=seed).tolist()
+    return drawn
 
 
 def _stored(
