@@ -16,7 +16,7 @@ ALIKE = {
     ),
 }
 """Digests of trainers that train alike, the newest last: `confirm.jsonl` has trainings by both of a
-pair that gave the same, which a test holds it to. Those here differ in what they do with groups and
+pair that gave the same wherever no cap let the clock count, which a test holds it to. Those here differ in what they do with groups and
 copies, of which these cells have none: the second of three let them fall into several folds.
 """
 
