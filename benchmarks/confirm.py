@@ -6,10 +6,11 @@
 Trains cells of `strategies.jsonl` with 200 examples and the first seed again, by the same recipes,
 with the trainer of now, and compares test accuracies on the same test rows. The rows may be of
 several trainers that count as one (`kept.py`). Those that a cap could have ended may differ though
-nothing changed: there the learning rate goes by the clock too, and here is no cap. Where the mean difference is within half a point and
-its 95 % interval within a point, the coefficients are said to hold for this trainer too (as far as
-200 examples tell), and `coefficients.json` says by how much they may be off. Otherwise the rows are
-to be made anew (`strategies.py`). A finished cell is a line in `confirm.jsonl`.
+nothing changed: with a cap the learning rate goes by the clock too, and here is none. Where the
+mean difference is within half a point and its 95 % interval within a point, the coefficients are
+said to hold for this trainer too (as far as 200 examples tell), and `coefficients.json` says by how
+much they may be off. Otherwise the rows are to be made anew (`strategies.py`). A finished cell is a
+line in `confirm.jsonl`.
 """
 
 from __future__ import annotations

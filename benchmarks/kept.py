@@ -16,8 +16,9 @@ ALIKE = {
     ),
 }
 """Digests of trainers that train alike, the newest last: `confirm.jsonl` has trainings by both of a
-pair that gave the same wherever no cap let the clock count, which a test holds it to. Those here differ in what they do with groups and
-copies, of which these cells have none: the second of three let them fall into several folds.
+pair that gave the same wherever no cap let the clock count, which a test holds it to. Those here
+differ in what they do with groups and copies, of which these cells have none: the second of three
+let them fall into several folds.
 """
 
 
