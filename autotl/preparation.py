@@ -15,7 +15,7 @@ from autotl.files import sha256
 from autotl.plugins import locate_backbone
 from autotl.records import Backbone, LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
 from autotl.request import Request, one_of
-from autotl.settling import Settling, backbone, sized, way_out
+from autotl.settling import Settling, backbone, instead, sized, way_out
 from autotl.sitting import Sitting
 from autotl.split import split
 from autotl.worker import Worker
@@ -43,7 +43,7 @@ def prepared(
         progress = at.listener.progress
         found = locate_backbone(at.plugins, name, **wanted, reason=reason, progress=progress)
         with way_out(at, found):
-            return sized(known, found, ranking)
+            return replace(sized(known, found, ranking), instead=instead(known))
 
     located = at.once("backbone", locate, verify=_same_weights)
     located = _with_weights(at, located, wanted)

@@ -14,7 +14,16 @@ from autotl.activations import store_rows
 from autotl.errors import PluginError
 from autotl.loading import Loaded
 from autotl.measure import beforehand, rank, shortlist, time_to_compare, timed
-from autotl.plugins import AUTO, choose_input_size, located, resized, smaller, takes, usable
+from autotl.plugins import (
+    AUTO,
+    choose_input_size,
+    located,
+    present,
+    resized,
+    smaller,
+    takes,
+    usable,
+)
 from autotl.records import LocatedBackbone, Measurements, Ranked, Ranking, Split, Strategy
 from autotl.sitting import Sitting
 from autotl.split import bundled
@@ -65,6 +74,20 @@ def backbone(known: Settling) -> tuple[str, str, Ranking | None]:
     with way_out(at, places[0]):
         found = _compared(known, places, left)
     return found.chosen, found.reason, found
+
+
+def instead(known: Settling) -> str:
+    """What "auto" would do where a backbone was named and another one has weights here; or ""."""
+    asked = known.at.asked
+    if asked.backbone.lower() == AUTO or asked.weights or asked.strategy == "scratch":
+        return ""
+    names = present(known.at.plugins, asked.input_size)
+    if len(names) < 2:
+        return ""
+    return (
+        f"{asked.backbone} was named; of the {len(names)} whose weights are here, auto would take "
+        f"{names[0]} unless the probe of another is clearly better."
+    )
 
 
 def _compared(known: Settling, places: Sequence[LocatedBackbone], left: float | None) -> Ranking:

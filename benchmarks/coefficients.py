@@ -40,8 +40,13 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="the table of rows is whole")
     chosen = parser.parse_args()
     fitted, report = made(read(ROWS), provisional=not chosen.whole)
-    OUT.write_text(json.dumps(to_json(fitted), indent=1) + "\n", encoding="utf-8")
+    write(fitted)
     print(report)
+
+
+def write(known: Coefficients) -> None:
+    """Put them into the package."""
+    OUT.write_text(json.dumps(to_json(known), indent=1) + "\n", encoding="utf-8")
 
 
 def made(rows: Sequence[Mapping[str, Any]], *, provisional: bool) -> tuple[Coefficients, str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from cells import Bench, recipe_of
-from coefficients import OUT
+from coefficients import write
 from kept import keep, read
 from machine import statement
 
@@ -66,7 +65,7 @@ def main() -> None:
     print(table(read(ROWS)))
     if options.fit:
         known = replace(shipped()[0], doubling=doubling(read(ROWS)))
-        OUT.write_text(json.dumps(to_json(known), indent=1) + "\n", encoding="utf-8")
+        write(known)
 
 
 def _cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,8 @@ cells of the sizes in `variants.VARIED`, what the literature says to try is trai
 measurement and a training are a line each in `strategies.jsonl`, so that a run can be stopped
 anywhere; the cells that tell most for their time come first. `--minutes` begins no training after
 that time. Two such commands with other `--sets` may run side by side, each pinned to a core. What
-the rows say is worked out in `regret.py`, `signals.py` and `variants.py`.
+the rows say is worked out in `regret.py`, `signals.py`, `variants.py`, `predicted.py`, `gained.py`
+and `backbones.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from kept import keep, read
 from machine import statement
 from trained import runs
 
-from autotl.decide.coefficients import trainer_digest
+from autotl.decide.coefficients import measurer_digest, trainer_digest
 from autotl.decide.prediction import possible
 from autotl.errors import DiskError, ResourceError
 from autotl.records import Measurements, Recipe, Strategy, from_json, to_json
@@ -164,7 +165,7 @@ def _missing(
         return
     if not _large_enough(bench, path, cell):
         return
-    about = cell | {"machine": statement()}
+    about = cell | {"machine": statement(), "measurer": measurer_digest()}
     if head is None:
         begun = time.monotonic()
         asked, truth, measured = bench.opened(path, cell, TEST)

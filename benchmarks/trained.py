@@ -67,9 +67,7 @@ class Run:
 
     def right(self, name: Name) -> NDArray[np.float64]:
         """Which test rows it got right, 1 or 0."""
-        row = self.row(name)
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8))
-        return bits[: row["test"]].astype(float)
+        return right(self.row(name))
 
     def best(self) -> Strategy:
         """The strategy of the highest test accuracy; of equal ones the one that trains least."""
@@ -82,6 +80,12 @@ class Run:
     def seconds(self, names: Iterable[Strategy]) -> float:
         """Of training these."""
         return sum(float(self.whole[name]["seconds"]) for name in names)
+
+
+def right(row: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Which test rows (test,) a training got right, 1 or 0."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8))
+    return bits[: row["test"]].astype(float)
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:

@@ -97,6 +97,9 @@ def test_all_that_was_measured_is_on_one_screen(measured: Measurements) -> None:
         "near-copies none in training, in validation not measured",
         "doubtful labels 4",
         "0.43 (0.41 to 0.46), by Frechet distance 0.37",
+        "shorter side 300 pixels in the median, input 96; largest class 1.5 times the smallest",
+        f"would keep 8 of 18 stages, up to {STAGES[7]}",
+        "The four strategies, predicted; margin +1.7 points, no race",
         "51.5 % with 240 examples, 65.6 % with 480, 75.0 % with 960",
         "orientation matters",
         "2.3 ms an image",
@@ -124,9 +127,8 @@ def test_none_is_not_what_was_not_measured(measured: Measurements) -> None:
         notes=("3 classes have one example among those probed.",),
     )
     text = " ".join(" ".join(printed(bare)).split())
-    assert "effective size not measured" in text
+    assert "effective size not measured; doubtful labels not measured" in text
     assert "near-copies in training not measured, in validation not measured" in text
-    assert "doubtful labels not measured" in text
     assert "similarity not measured, by Frechet distance not measured" in text
     assert "learning curve not measured" in text
     assert "random ones not measured" in text
@@ -166,3 +168,13 @@ def test_the_learning_rate_is_that_of_the_first_training(measured: Measurements)
     assert learning_rate(head, measured) is None
     lines = shown(evidence(measured, head, None))
     assert "feature-extraction has no learning rate: its head is fitted, not stepped." in lines
+
+
+def test_a_race_and_its_share_are_said(measured: Measurements) -> None:
+    decision = decide(measured, Budget(seconds=600.0, trials=None), epochs=EPOCHS)
+    raced = " ".join(shown(evidence(measured, replace(decision, race=0.2), None)))
+    assert "20.0 % of the time for the runner-up" in raced
+    alone = " ".join(shown(evidence(measured, replace(decision, runner_up=None), None)))
+    assert "no runner-up" in alone
+    whole = replace(measured, boundary=0)
+    assert "partial freeze no cut is proposed" in " ".join(" ".join(printed(whole)).split())

@@ -111,6 +111,24 @@ def test_where_there_is_no_choice_nothing_is_ranked(
     assert handed == []
 
 
+def test_who_names_a_backbone_is_told_what_auto_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(names: list[str], **asked: Any) -> str:
+        monkeypatch.setattr(settling, "present", lambda *_: names)
+        wishes = {"backbone": "b", "weights": None, "strategy": None, "input_size": None}
+        at: Any = SimpleNamespace(asked=SimpleNamespace(**wishes | asked), plugins=None)
+        known: Any = SimpleNamespace(at=at)
+        return settling.instead(known)
+
+    assert told(["a", "b"]) == (
+        "b was named; of the 2 whose weights are here, auto would take a unless the probe of "
+        "another is clearly better."
+    )
+    assert told(["b"]) == ""
+    assert told(["a", "b"], backbone="Auto") == ""
+    assert told(["a", "b"], weights="own.h5") == ""
+    assert told(["a", "b"], strategy="scratch") == ""
+
+
 def test_nothing_is_ranked_once_the_run_has_its_backbone_or_little_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -107,7 +107,7 @@ def remarks(record: Any, verbose: bool) -> list[str]:
     and the examples that were set aside.
     """
     found = [*getattr(record, "warnings", ()), *getattr(record, "notes", ())]
-    found += filter(None, [getattr(record, "size_reason", "")])
+    found += filter(None, (getattr(record, name, "") for name in ("instead", "size_reason")))
     if verbose:
         aside = getattr(record, "set_aside", ())
         return found + [f"set aside: {each.id}: {each.reason}" for each in aside]

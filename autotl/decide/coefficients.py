@@ -29,6 +29,7 @@ TRAINER = (
 )
 """The rooms and modules that train what the coefficients predict."""
 MEASURER = (
+    "activations/passes.py",
     "measure/domain.py",
     "measure/measuring.py",
     "measure/probes.py",
@@ -36,9 +37,11 @@ MEASURER = (
     "measure/similarity.py",
     "measure/size.py",
     "measure/speed.py",
+    "pixels.py",
     "decide/features.py",
+    "decide/prediction.py",
 )
-"""The modules that measure what they predict it from."""
+"""The modules that make what they predict it from, from an image on."""
 
 _QUIET = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _SIGNS = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: ";"}

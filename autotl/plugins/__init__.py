@@ -22,6 +22,7 @@ from autotl.plugins.weights import (
     locate,
     locate_backbone,
     located,
+    present,
     usable,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "locate",
     "locate_backbone",
     "located",
+    "present",
     "resized",
     "smaller",
     "takes",

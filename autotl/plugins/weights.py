@@ -188,6 +188,14 @@ def usable(plugins: Plugins) -> Iterator[Candidate]:
             yield Candidate(offered=offered, weights=path, sha256=digest)
 
 
+def present(plugins: Plugins, input_size: int | None = None) -> list[str]:
+    """Names of the backbones that "auto" would choose among, those with the most parameters first:
+    whose weights are on this machine, unread, and that take that size, where it is given.
+    """
+    fitting = (one for one in _by_size(plugins) if _fits(one, input_size))
+    return [one.backbone.name for one in fitting if here(one)]
+
+
 def _by_size(plugins: Plugins) -> list[OfferedBackbone]:
     return sorted(plugins.backbones, key=lambda o: (-o.backbone.parameters, o.backbone.name))
 

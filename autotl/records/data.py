@@ -23,7 +23,8 @@ class LocatedBackbone:
     `preprocessing.size` equals `input_size`. `weights` is an absolute path, or None where only
     random weights are to be had. `reason` says why it was taken, where several were compared;
     `natural_size` is the input size that the images would bear, where the user named one, and
-    `size_reason` why it took less than the images would bear.
+    `size_reason` why it took less than the images would bear; `instead` is what the engine would
+    have done where the backbone was named.
     """
 
     backbone: Backbone
@@ -35,6 +36,7 @@ class LocatedBackbone:
     reason: str = ""
     natural_size: int | None = None
     size_reason: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

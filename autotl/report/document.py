@@ -104,6 +104,7 @@ def _backbone(run: RunRecords) -> dict[str, Any]:
         "reason": run.located.reason or None,
         "natural_size": run.located.natural_size,
         "size_reason": run.located.size_reason or None,
+        "instead": run.located.instead or None,
         "parameters": backbone.parameters,
         "stages": list(backbone.stages),
         "license": backbone.license,

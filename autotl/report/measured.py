@@ -15,13 +15,14 @@ def figures(measured: Measurements) -> tuple[tuple[str, str], ...]:
     turned = "matters: views are not mirrored" if measured.orientation_matters else ""
     return (
         ("examples", _size(size)),
-        ("effective size", _effective(size)),
+        ("images", _images(size, measured.input_size)),
+        ("effective size", f"{_effective(size)}; doubtful labels {_count(size.doubts)}"),
         ("exact copies", f"{_count(size.copies)} in training, {_dropped(size)}"),
         ("near-copies", _near_copies(size)),
-        ("doubtful labels", _count(size.doubts)),
         ("similarity", _similarity(measured.similarity)),
         ("learning curve", _curve(measured.curve)),
         ("orientation", turned or "does not matter: views may be mirrored"),
+        ("partial freeze", _cut(measured)),
         ("speed", _speed(measured.speed, size.train)),
         *(("note", note) for note in measured.notes),
     )
@@ -37,6 +38,18 @@ def _size(size: Size) -> str:
     least, median = f"{size.per_class_least:,}", f"{size.per_class_median:,.6g}"
     sizes = f"the smallest of {least}, the median of {median}"
     return f"{counts}; {size.classes:,} classes, {sizes}"
+
+
+def _images(size: Size, input_size: int) -> str:
+    side = f"shorter side {size.median_side:,} pixels in the median, input {input_size:,}"
+    return f"{side}; largest class {size.imbalance:,.1f} times the smallest"
+
+
+def _cut(measured: Measurements) -> str:
+    cut, stages = measured.boundary, measured.stages
+    if not cut:
+        return measured.no_partial_freeze or "no cut is proposed"
+    return f"would keep {cut} of {len(stages)} stages, up to {stages[cut - 1]}"
 
 
 def _effective(size: Size) -> str:

@@ -167,6 +167,13 @@ def _rate(strategy: Strategy, learning_rate: float | None) -> str:
     return f"{strategy} starts with a learning rate of {learning_rate:g}."
 
 
+def _race(decision: Decision) -> str:
+    if decision.runner_up is None:
+        return "no runner-up"
+    race = f"{share(decision.race)} % of the time for the runner-up" if decision.race else "no race"
+    return f"margin {100 * decision.margin:+.1f} points, {race}"
+
+
 def _probes(measured: Measurements) -> Any:
     """A table of the stages; more than `ROWS` are halves side by side where the screen is wide."""
     from rich.columns import Columns
@@ -215,7 +222,7 @@ def _stage_rows(measured: Measurements) -> list[tuple[str, str, str, str]]:
 
 def _strategies(decision: Decision) -> Table:
     headings = ("strategy", "accuracy", "95 % interval", "time")
-    table = _table("The four strategies, predicted", headings)
+    table = _table(f"The four strategies, predicted; {_race(decision)}", headings)
     for strategy, figure in decision.predicted.items():
         mark = " (chosen)" if strategy == decision.strategy else ""
         mark = " (runner-up)" if strategy == decision.runner_up else mark
