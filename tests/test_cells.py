@@ -6,14 +6,17 @@ import importlib
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from autotl.decide import coefficients
+from autotl.errors import ResourceError
 from autotl.records import Prediction
+from tests.test_decide import measured
 from tests.test_regret import ACCURACIES, rows
 
 
@@ -99,3 +102,70 @@ def test_the_interval_of_a_signal_is_the_jackknifes(trained: ModuleType) -> None
     assert whole - half > -1
     low, high = max(whole - half, -1.0), min(whole + half, 1.0)
     assert signals._told([pairs]) == f"{whole:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+class Canned:
+    """A bench that trains nothing, and notes what it was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trainings = 0
+        self.labels = folder / "labels.npy"
+        np.save(self.labels, np.zeros(10))
+
+    def fingerprint(self, path: Path) -> str:
+        return f"of {path}"
+
+    def examples(self, path: Path) -> int:
+        return 1000
+
+    def prepared(self, path: Path, cell: Any, test: int) -> tuple[dict[str, Any], Any]:
+        return {"pixels": SimpleNamespace(labels=self.labels, train=8)}, np.zeros(4)
+
+    def opened(self, path: Path, cell: Any, test: int) -> tuple[dict[str, Any], Any, Any]:
+        one = measured(per_class=40, pretrained=0.7, random=0.4, first=0.5, similarity=0.6)
+        return *self.prepared(path, cell, test), one
+
+    def proxies(self, asked: Any) -> dict[str, float]:
+        return {}
+
+    def trained(self, asked: Any, recipe: Any, truth: Any, most: float | None) -> dict[str, Any]:
+        self.trainings += 1
+        if recipe["strategy"] == "scratch":
+            raise ResourceError("Training diverged.")
+        return {"accuracy": 0.5, "seconds": 1.0}
+
+    def probed(self, asked: Any, recipe: Any, truth: Any) -> tuple[dict[str, Any], Any]:
+        return self.trained(asked, recipe, truth, None), asked
+
+    def together(self, asked: Any, recipe: Any, tap: int) -> dict[str, Any]:
+        return {"together": 0.6, "reads": [1]}
+
+
+def test_a_stopped_cell_goes_on_where_it_was(trained: ModuleType, tmp_path: Path) -> None:
+    strategies = importlib.import_module("strategies")
+    bench = Canned(tmp_path)
+    cell = {"data": "flowers", "backbone": "embedded", "input_size": 64, "limit": 200, "seed": 1}
+    cell["code"] = "c"
+
+    def missing(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        bench.trainings = 0
+        return list(strategies._missing(bench, tmp_path, cell, lambda: known))
+
+    def named(found: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        return [(row["strategy"], row["share"], row["variant"]) for row in found]
+
+    whole = missing([])
+    assert named(whole)[0] == (None, None, "")
+    assert len(set(named(whole))) == len(whole) == 1 + 4 + 3 + 4
+    assert [row["strategy"] for row in whole if "failure" in row] == ["scratch"] * 2
+    assert {row["measurer"] for row in whole} == {coefficients.measurer_digest()}
+    for done in range(len(whole)):
+        assert named(missing(whole[:done])) == named(whole[done:])
+        heads = {0: 0, 1: 0}.get(done, 1)  # whose head the others start from
+        assert bench.trainings == len(whole) - max(done, 1) + heads
+    assert missing(whole) == []
+    assert bench.trainings == 0
+    bare = [{k: v for k, v in row.items() if k != "reads"} for row in whole]
+    assert named(missing(bare)) == [("feature-extraction", 1.0, "all stages")]
+    other = [row | {"fingerprint": "another"} for row in whole]
+    assert named(missing(other)) == named(whole)

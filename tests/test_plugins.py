@@ -738,3 +738,11 @@ def test_a_located_backbone_carries_its_size_in_the_preprocessing(models):
     chosen = room.choose_backbone(offer(weighted()), "tiny")
     with pytest.raises(PluginError, match="32 to 128 pixels in steps of 16, not 50"):
         room.located(chosen, 50)
+
+
+def test_present_are_those_whose_weights_are_here_the_largest_first(models):
+    (models / "small.h5").write_bytes(b"abc")
+    assert room.present(sizes_differ()) == ["Small"]
+    (models / "large.h5").write_bytes(b"abc")
+    assert room.present(sizes_differ()) == ["Large", "Small"]
+    assert room.present(sizes_differ(), 48) == ["Small"]
