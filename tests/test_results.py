@@ -24,6 +24,7 @@ NAMES = (
     "features:2",
     "confirm",
     "remeasured",
+    "similarity",
     pytest.param("strategies", marks=pytest.mark.slow),
 )
 
