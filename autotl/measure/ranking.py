@@ -106,9 +106,8 @@ def rank(
             found.append(_ranked(located, failure=TOO_LONG))
             continue
         spec = _spec(located, pixels, key, folder, seed)
-        limit = None if seconds_left is None else PATIENCE * COMPARING * seconds_left
         try:
-            answer = worker.call(RUN, spec, deadline=limit, progress=progress)
+            answer = worker.call(RUN, spec, deadline=_patience(seconds_left), progress=progress)
         except DiskError:
             raise
         except OF_ONE as error:
@@ -167,6 +166,10 @@ def _seconds(answer: Mapping[str, Any]) -> dict[str, float]:
 def time_to_compare(seconds_left: float | None) -> bool:
     """Whether a budget with that much left is large enough to compare backbones at all."""
     return seconds_left is None or COMPARING * seconds_left >= LEAST
+
+
+def _patience(seconds_left: float | None) -> float | None:
+    return None if seconds_left is None else PATIENCE * COMPARING * seconds_left
 
 
 def _time_for_another(spent: float, ran: int, left: float | None) -> bool:
