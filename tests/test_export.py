@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from autotl.errors import ParityError
-from autotl.export import card, export, gate, graph, parity, structure
+from autotl.export import asking, card, export, gate, graph, parity, runtime, structure
 from autotl.files import file_ref
 from autotl.pixels import resize
 from autotl.records import (
@@ -224,14 +224,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def examine(exported: SimpleNamespace, model: onnx.ModelProto, folder: Path) -> Any:
     path = folder / "candidate.onnx"
     path.write_bytes(model.SerializeToString())
-    subject = gate.Subject(
-        path=path,
+    subject = asking.Subject(
+        folder=folder,
         keras_model=exported.folder / "model.keras",
         dataset=DATASET,
         rows=ROWS,
         preprocessing=PREPROCESSING,
     )
-    return gate.examine(subject, Replaying(exported.recording, b""))
+    return gate.examine(path, subject, Replaying(exported.recording, b""))
 
 
 # ---- a faithful file ----
@@ -501,14 +501,14 @@ def test_a_refused_file_is_not_written_and_the_earlier_one_stays(
 # ---- judging figures ----
 
 
-def answers(reference: Any, **changed: Any) -> gate.Answers:
+def answers(reference: Any, **changed: Any) -> asking.Answers:
     table = np.asarray(reference, np.float32)
     given: dict[str, Any] = {
         "names": tuple(str(number) for number in range(len(table))),
         "pixels": np.zeros((len(table), 2, 2, 3), np.uint8),
         "raw": table,
         "exact": table,
-        "plain": table[:4],
+        "few": tuple(range(len(table)))[:4],
         "reference": table,
         "resize_off": 1.0,
         "resize_apart": 0.0,
@@ -516,7 +516,8 @@ def answers(reference: Any, **changed: Any) -> gate.Answers:
         "typical": 1e-5,
         "level_response": 1e-3,
     }
-    return gate.Answers(**(given | changed))
+    given |= {"plain": changed.get("raw", table)[:4]} | changed
+    return asking.Answers(**given)
 
 
 def sure(count: int, lead: float = 0.8) -> np.ndarray[Any, Any]:
@@ -580,15 +581,15 @@ def test_the_tolerance_grows_with_the_model_s_response() -> None:
 
 
 def test_rows_are_spread_from_first_to_last() -> None:
-    assert gate.spread(range(5)) == (0, 1, 2, 3, 4)
-    chosen = gate.spread(range(10_000))
+    assert asking.spread(range(5)) == (0, 1, 2, 3, 4)
+    chosen = asking.spread(range(10_000))
     assert len(chosen) == 1_000
     assert (chosen[0], chosen[-1]) == (0, 9_999)
 
 
 def test_what_onnxruntime_cannot_load_is_refused() -> None:
     with pytest.raises(ParityError, match="does not load"):
-        gate.open_session(b"not a model")
+        runtime.open_session(b"not a model")
 
 
 # ---- the resize ----

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotl import errors
-from autotl.export import gate
+from autotl.export import asking
 from autotl.files import file_ref
 from autotl.records import (
     METRICS,
@@ -879,7 +879,7 @@ def test_decoding_that_is_paid_in_every_pass_is_planned() -> None:
 
 
 def test_the_reserve_holds_the_decoding_of_what_is_judged() -> None:
-    assert planning.PROVEN == gate.MOST_ROWS
+    assert planning.PROVEN == asking.MOST_ROWS
     plain = planning.reserve(SPEED, rows(), 1e9)
     kept = planning.reserve(SPEED, replace(rows(), decode=0.01), 1e9)
     served = planning.reserve(SPEED, replace(rows(), decode=0.01, stored=False), 1e9)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotl.calls import Progress
+from autotl.export.asking import Subject
 from autotl.export.card import SCHEMA, describe
-from autotl.export.gate import Subject, examine
+from autotl.export.gate import examine
 from autotl.export.graph import OPSET
 from autotl.files import file_ref, write_atomically
 from autotl.records import (
@@ -63,13 +64,13 @@ def export(
     def write(path: Path) -> None:
         worker.call("autotl.export.graph:convert", {**spec, "out": str(path)}, progress=progress)
         subject = Subject(
-            path=path,
             keras_model=keras_model,
             dataset=dataset,
             rows=split.validation,
             preprocessing=located.preprocessing,
+            folder=run_folder,
         )
-        passed.append(examine(subject, worker, progress=progress))
+        passed.append(examine(path, subject, worker, progress=progress))
 
     written = write_atomically(run_folder / MODEL, write)
     ((parity, checks),) = passed

@@ -1,0 +1,97 @@
+"""An exported file in onnxruntime, as the gate asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotl.errors import ParityError
+from autotl.export import structure
+from autotl.export.asking import Answer, Candidate, Pixels
+from autotl.export.graph import IMAGE, LABEL, PIXELS, PROBABILITIES
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def candidate(path: Path, classes: Sequence[str]) -> Candidate:
+    """The file with onnxruntime's default optimisations, and without any as the second way.
+
+    Raises `ParityError` where it does not load or has another signature than the declared one.
+    """
+    session = open_session(path)
+    _check_signature(session, len(classes))
+    front = open_session(front_of(path))
+    return Candidate(
+        answer=answerer(session),
+        resized=lambda images: _first(front.run([PIXELS], {IMAGE: images})),
+        plain=answerer(open_session(path, optimised=False)),
+    )
+
+
+def open_session(model: Path | bytes, *, optimised: bool = True) -> onnxruntime.InferenceSession:
+    """An onnxruntime session on the processor; raises `ParityError` where it does not load."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    content = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise ParityError(
+            "onnxruntime does not load the exported model.",
+            details=tuple(str(error).splitlines()[:5]),
+        ) from error
+
+
+def answerer(session: onnxruntime.InferenceSession) -> Callable[[Pixels], Answer]:
+    """What asks a session; the callable raises `ParityError` where the model fails."""
+
+    def answer(images: Pixels) -> Answer:
+        try:
+            probabilities, labels = session.run([PROBABILITIES, LABEL], {IMAGE: images})
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            raise ParityError(
+                f"The exported model fails on images of shape {images.shape}.",
+                details=tuple(str(error).splitlines()[:5]),
+            ) from error
+        return probabilities, labels
+
+    return answer
+
+
+def front_of(path: Path) -> bytes:
+    """The part of the file from the image to the resized pixels, as a model of its own."""
+    import onnx
+    from onnx.utils import Extractor
+
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+        part = Extractor(model).extract_model([IMAGE], [PIXELS])
+    except (KeyError, ValueError) as error:
+        raise ParityError("The exported model has no resize of its own.") from error
+    content: bytes = part.SerializeToString()
+    return content
+
+
+def _first(outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return outputs[0]
+
+
+def _check_signature(session: onnxruntime.InferenceSession, classes: int) -> None:
+    found = tuple(
+        tuple((value.name, value.type, tuple(value.shape)) for value in values)
+        for values in (session.get_inputs(), session.get_outputs())
+    )
+    if found != structure.declared(classes):
+        raise ParityError(
+            "onnxruntime sees other inputs or outputs than the declared ones.",
+            details=(f"found: {found}",),
+        )
