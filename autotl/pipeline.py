@@ -55,8 +55,14 @@ def fit(
     frozen: str | None = None,
     tap: str | None = None,
     learning_rate: float | None = None,
+    resize: str | None = None,
     loader: str | None = None,
     metric: str = "accuracy",
+    target_precision: float | None = None,
+    embedding: bool = False,
+    int8: bool = False,
+    int8_points: float = 1.0,
+    float16: bool = False,
     tensorboard: bool = False,
     disabled_plugins: tuple[str, ...] = (),
     cluster: str | None = None,
@@ -68,7 +74,11 @@ def fit(
     arrays `(images, labels)`. `budget` is seconds or a duration such as "10m"; without `budget`
     and `trials` it is ten minutes. What the engine decides can be settled: `strategy`, `backbone`,
     `input_size` in pixels, the last `frozen` stage of partial freeze, the stage that feature
-    extraction reads (`tap`), the `learning_rate` of the other strategies. `cluster` is the address
+    extraction reads (`tap`), the `learning_rate` of the other strategies, the `resize` policy
+    ("squash" or "crop", else the backbone's own). With a `target_precision` (between 0 and 1) the
+    confidence is chosen under which the model abstains. The exported model gives an `embedding` on
+    request; `int8` and `float16` variants of it are written beside it where they pass their gates,
+    int8 if it loses at most `int8_points` points of accuracy. `cluster` is the address
     of a Ray cluster that trains the trials (extra `autotl[ray]`). `out` is the run's folder
     (default `autotl-runs/NAME-N`), which must not hold anything. Raises the errors of
     `autotl.errors`.
@@ -85,8 +95,14 @@ def fit(
         frozen=frozen,
         tap=tap,
         learning_rate=learning_rate,
+        resize=resize,
         loader=loader,
         metric=metric,
+        target_precision=target_precision,
+        embedding=embedding,
+        int8=int8,
+        int8_points=int8_points,
+        float16=float16,
         tensorboard=tensorboard,
         disabled_plugins=disabled_plugins,
     )
@@ -167,7 +183,8 @@ def _steps(
             found = at.once("search", search.search, *subject, **limits, **wishes, **places)
         inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
         places["verify"] = same_files(run, "model", "predictions")
-        figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **places)
+        target: Options = {"target_precision": asked.target_precision}
+        figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **target, **places)
         tools |= {"card": at.card(loaded.record), "verify": same_files(run, "model")}
         proof = (figures, found, loaded.dataset, rows, located)
         exported = at.once("export", export.export, *proof, run_folder=folder, **tools)
@@ -217,6 +234,7 @@ def inspect(
     frozen: str | None = None,
     tap: str | None = None,
     learning_rate: float | None = None,
+    resize: str | None = None,
     loader: str | None = None,
     disabled_plugins: tuple[str, ...] = (),
     listener: Listener | None = None,
@@ -234,6 +252,7 @@ def inspect(
         frozen=frozen,
         tap=tap,
         learning_rate=learning_rate,
+        resize=resize,
         loader=loader,
         disabled_plugins=disabled_plugins,
     )
@@ -254,6 +273,8 @@ def _plugins(asked: Request, *, settled: bool = False) -> Plugins:
     the journal has not `settled` which one "auto" is.
     """
     plugins = discover(disabled=asked.disabled_plugins)
+    if asked.resize is not None:
+        plugins = plugins.resizing(asked.resize)
     file, size = Path(asked.weights) if asked.weights else None, asked.input_size
     by_name = file is not None or asked.backbone.lower() != AUTO
     if by_name or (size is not None and not settled):

@@ -9,14 +9,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import SupportsIndex, TypeVar
+from typing import Literal, SupportsIndex, TypeVar, get_args
 
 from autotl.errors import UsageError
 from autotl.records import METRICS, STRATEGIES, Budget, Metric, Strategy
 
 T = TypeVar("T")
+Resize = Literal["squash", "crop"]
 
+RESIZES = get_args(Resize)
 DEFAULT_SECONDS = 600.0
+_RATE = "--learning-rate"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 
@@ -41,6 +44,12 @@ class Request:
     frozen: str | None = None
     tap: str | None = None
     learning_rate: float | None = None
+    resize: Resize | None = None
+    target_precision: float | None = None
+    embedding: bool = False
+    int8: bool = False
+    int8_points: float = 1.0
+    float16: bool = False
 
 
 def seconds(duration: str | float) -> float:
@@ -112,6 +121,12 @@ def request(
     frozen: str | None = None,
     tap: str | None = None,
     learning_rate: float | None = None,
+    resize: str | None = None,
+    target_precision: float | None = None,
+    embedding: bool = False,
+    int8: bool = False,
+    int8_points: float = 1.0,
+    float16: bool = False,
 ) -> Request:
     """The checked options, in plain types that `run.json` can hold; raises `UsageError` for
     values that cannot be meant.
@@ -134,7 +149,13 @@ def request(
         input_size=None if input_size is None else _side(input_size),
         frozen=_of_strategy("--frozen", _name(frozen, "frozen"), chosen, ("partial-freeze",)),
         tap=_of_strategy("--tap", _name(tap, "tap"), chosen, ("feature-extraction",)),
-        learning_rate=_rate(_of_strategy("--learning-rate", learning_rate, chosen, STRATEGIES[1:])),
+        learning_rate=_within(_RATE, _of_strategy(_RATE, learning_rate, chosen, STRATEGIES[1:]), 1),
+        resize=None if resize is None else one_of(_text(resize, "resize"), RESIZES, "resize"),  # type: ignore[arg-type]
+        target_precision=_within("--target-precision", target_precision, 1),
+        embedding=_switch(embedding, "embedding"),
+        int8=_switch(int8, "int8"),
+        int8_points=_within("--int8-points", int8_points, 100) or 1.0,
+        float16=_switch(float16, "float16"),
     )
 
 
@@ -164,20 +185,17 @@ def _of_strategy(
     raise UsageError(f"{option} is for --strategy {named}, not for {strategy}.")
 
 
-def _rate(value: float | None) -> float | None:
+def _within(option: str, value: float | None, most: int) -> float | None:
+    """The number, which must lie between 0 and `most` and be neither."""
     if value is None:
         return None
-    rate = _parsed_rate(value)
-    if not 0 < rate < 1:
-        raise UsageError(f"--learning-rate must be between 0 and 1, not {value}.")
-    return rate
-
-
-def _parsed_rate(value: float) -> float:
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"learning_rate must be a number, not {value!r}.") from error
+        raise UsageError(f"{option} must be a number, not {value!r}.") from error
+    if not 0 < number < most:
+        raise UsageError(f"{option} must be between 0 and {most}, not {value}.")
+    return number
 
 
 def _whole(value: SupportsIndex, option: str) -> int:

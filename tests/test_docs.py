@@ -66,7 +66,7 @@ def test_readme_has_no_gap_left_to_fill() -> None:
 
 def test_readme_names_every_option_of_fit() -> None:
     options = {name for each in fit.params for name in each.opts if name.startswith("--")}
-    told = set(re.findall(r"--[a-z-]+", README))
+    told = set(re.findall(r"--[a-z0-9-]+", README))
     assert options - {"--help"} <= told
 
 

@@ -20,6 +20,7 @@ from autotl.cli import options
     metavar="NAME",
     help="What the search selects by: accuracy, balanced-accuracy, macro-f1 or log-loss.",
 )
+@options.exported
 @click.option("--tensorboard", is_flag=True, help="Write learning curves for TensorBoard.")
 @options.cluster
 @options.output

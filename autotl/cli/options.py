@@ -75,6 +75,12 @@ request = _all(
         help="Of the head at its peak, of which stages take a part; needs a --strategy that "
         "trains stages.",
     ),
+    click.option(
+        "--resize",
+        metavar="POLICY",
+        help="squash (to a square) or crop (shorter side, then the centre), the same in training "
+        "and in the exported model; the backbone's own if not given.",
+    ),
     click.option("--weights", metavar="FILE", help="Weights file; needs --backbone NAME."),
     click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),
     click.option(
@@ -84,6 +90,31 @@ request = _all(
         metavar="NAME",
         help="Leave this plugin out; may be repeated.",
     ),
+)
+
+exported = _all(
+    click.option(
+        "--target-precision",
+        type=float,
+        metavar="SHARE",
+        help="Choose the confidence under which the model abstains, so that this share of its "
+        "answers is right (0.95, say).",
+    ),
+    click.option("--embedding", is_flag=True, help="model.onnx also gives what its head reads."),
+    click.option(
+        "--int8",
+        is_flag=True,
+        help="Write model.int8.onnx too, if it is faster here and loses too little accuracy.",
+    ),
+    click.option(
+        "--int8-points",
+        type=float,
+        default=1.0,
+        show_default=True,
+        metavar="POINTS",
+        help="Accuracy that int8 may lose, with 95 % confidence.",
+    ),
+    click.option("--float16", is_flag=True, help="Write model.float16.onnx too: half the size."),
 )
 
 cluster = click.option(

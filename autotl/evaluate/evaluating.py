@@ -16,9 +16,11 @@ import numpy as np
 from autotl.activations import StoredRows, holding, store_rows
 from autotl.calls import Caller, Progress
 from autotl.errors import DataError
+from autotl.evaluate.abstention import abstention
 from autotl.evaluate.figures import Floats, Labels, figures, fit_temperature
 from autotl.files import checked, file_ref
 from autotl.records import (
+    Abstention,
     Dataset,
     Evaluation,
     LocatedBackbone,
@@ -44,12 +46,14 @@ def evaluate(
     folder: Path,
     run_folder: Path,
     seed: int,
+    target_precision: float | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Write `run_folder`/model.keras, predict the test rows with it, and judge that.
 
     `folder` is the activation store. Test rows that cannot be decoded, or are not what was loaded,
-    are set aside. Raises `DataError` where there is no test row, `RunFolderError` where a trial's
+    are set aside. `target_precision` is what the confidence under which the model abstains is
+    chosen for. Raises `DataError` where there is no test row, `RunFolderError` where a trial's
     files are not as recorded, and what the worker and the store raise.
     """
     begun = time.monotonic()
@@ -68,9 +72,9 @@ def evaluate(
         probabilities = predict(search.best, final, path)
         probe = _probed(worker, search, located, pixels.classes, run_folder, predict)
     truth = np.asarray(dataset.labels, np.int64)
+    tested = (probabilities, truth[list(stored.rows)])
     return figures(
-        probabilities,
-        truth[list(stored.rows)],
+        *tested,
         classes=dataset.classes,
         train_labels=truth[list(split.train)],
         probe=probabilities if search.best.number == 0 else probe,
@@ -79,8 +83,20 @@ def evaluate(
         predictions=file_ref(path, run_folder),
         seed=seed,
         set_aside=stored.set_aside,
+        abstention=_abstention(target_precision, logits / temperature, labels, tested),
         begun=begun,
     )
+
+
+def _abstention(
+    target: float | None, logits: Floats, labels: Labels, tested: tuple[Floats, Labels]
+) -> Abstention | None:
+    from scipy.special import softmax
+
+    if target is None:
+        return None
+    wide = softmax(np.asarray(logits, np.float64), axis=1)
+    return abstention(target, (wide, labels), tested)
 
 
 # ---- the worker's part ----

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autotl.records import ClassScore, Evaluation, FileRef, Interval
+from autotl.records import Abstention, ClassScore, Evaluation, FileRef, Interval
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -91,6 +91,7 @@ def figures(
     predictions: FileRef,
     seed: int,
     set_aside: tuple[Any, ...] = (),
+    abstention: Abstention | None = None,
     begun: float | None = None,
 ) -> Evaluation:
     """Every figure of probabilities (test, classes) against labels (test,) in 0 .. classes - 1.
@@ -122,6 +123,7 @@ def figures(
         model=model,
         predictions=predictions,
         set_aside=tuple(set_aside),
+        abstention=abstention,
         seconds=0.0 if begun is None else time.monotonic() - begun,
     )
 

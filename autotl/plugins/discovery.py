@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from typing import Any, Literal, TypeVar
@@ -78,6 +78,16 @@ class Plugins:
         """The loaders without their distributions."""
         return tuple(offered.loader for offered in self.offered_loaders)
 
+    def resizing(self, policy: Literal["squash", "crop"]) -> Plugins:
+        """The same plugins with every backbone's images resized by this policy."""
+        return replace(
+            self,
+            backbones=tuple(
+                replace(offered, backbone=_resizing(offered.backbone, policy))
+                for offered in self.backbones
+            ),
+        )
+
     def versions(self) -> dict[str, str]:
         """Versions of the distributions in use, by name, the built-in one aside."""
         used = (plugin for plugin in self.listed if plugin.status == "loaded")
@@ -100,6 +110,10 @@ class Plugins:
                     "plugin %s raised %s in %s: %s", name, type(error).__name__, hook, error
                 )
                 _log.debug("its traceback", exc_info=True)
+
+
+def _resizing(backbone: Backbone, policy: Literal["squash", "crop"]) -> Backbone:
+    return replace(backbone, preprocessing=replace(backbone.preprocessing, resize=policy))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ from autotl.records.measured import (
     Speed,
 )
 from autotl.records.results import (
+    Abstention,
     ClassScore,
     Evaluation,
     Export,
@@ -83,6 +84,7 @@ __all__ = [
     "CurvePoint",
     "Dataset",
     "Decision",
+    "Abstention",
     "Evaluation",
     "Export",
     "FileRef",

@@ -31,12 +31,31 @@ class ClassScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Abstention:
+    """The confidence under which the model gives no answer, so that its answers are right with the
+    share `target_precision`.
+
+    `threshold` was chosen on validation rows, where `bound` is the share's lower bound of 95 %
+    confidence; None where no threshold has a bound that reaches the target (`bound` is then the
+    best that was met). `coverage` is the share of test rows that are answered, `precision` the
+    share of right ones among those (None where none are).
+    """
+
+    target_precision: float
+    threshold: float | None
+    bound: float
+    coverage: Interval | None = None
+    precision: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Test figures of the final model, the baselines on the same rows, and calibration.
 
     `confusion[i][j]` counts test rows of class i predicted as j. `temperature` was fitted on
     validation rows. `predictions` is (test, classes) float32 probabilities, in the order of the
-    test rows without those in `set_aside`. `linear_probe` is None where the probe's trial failed.
+    test rows without those in `set_aside`. `linear_probe` is None where the probe's trial failed,
+    `abstention` where no target precision was asked for.
     """
 
     examples: int
@@ -54,6 +73,7 @@ class Evaluation:
     model: FileRef
     predictions: FileRef
     set_aside: tuple[SetAside, ...] = ()
+    abstention: Abstention | None = None
     seconds: float = 0.0
 
 

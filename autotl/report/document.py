@@ -213,6 +213,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "calibration_error": evaluation.calibration_error,
         "calibration_error_before": evaluation.calibration_error_before,
         "temperature": evaluation.temperature,
+        "abstention": to_json(evaluation.abstention),
     }
 
 

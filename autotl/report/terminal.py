@@ -24,6 +24,7 @@ from autotl.records import (
     Strategy,
     Trial,
 )
+from autotl.report import abstaining
 from autotl.report.benefits import sentence
 from autotl.report.measured import UNKNOWN, figures, share
 
@@ -269,7 +270,12 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
         f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
     transfer = report["search"].get("transfer")
-    words = [report.get("overrun"), sentence(transfer) if transfer else None]
+    chosen = report["evaluation"].get("abstention")
+    words = [
+        report.get("overrun"),
+        sentence(transfer) if transfer else None,
+        abstaining.sentence(chosen) if chosen else None,
+    ]
     told: list[Any] = [part for one in words if one for part in (Text(one), Text())]
     notes = report["search"]["notes"]
     told = [_reasons(notes, "The search"), Text(), *told] if notes else told
@@ -308,6 +314,8 @@ def _figures(report: dict[str, Any]) -> Table:
         interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
         table.add_row(title, f"{figure['value']:.3f}", interval)
     parity = report["export"]["parity"]
+    error, before = (evaluation[f"calibration_error{when}"] for when in ("", "_before"))
+    table.add_row("calibration error", f"{error:.3f}", f"{before:.3f} before")
     table.add_section()
     table.add_row("ONNX gives the same label", f"{parity['top1_agreement']:.3f}", "")
     seconds = report["seconds"]["total"]

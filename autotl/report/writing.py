@@ -9,6 +9,7 @@ from typing import Any
 
 from autotl.files import file_ref, write_atomically
 from autotl.records import ReportRecord, RunRecords
+from autotl.report import abstaining
 from autotl.report.benefits import sentence
 from autotl.report.document import document
 
@@ -43,6 +44,7 @@ def model_card(report: dict[str, Any]) -> str:
     environment.filters["figure"] = lambda value: f"{value:.3f}".rstrip("0").rstrip(".")
     environment.filters["cell"] = _cell
     environment.filters["benefits"] = sentence
+    environment.filters["abstention"] = abstaining.sentence
     best = report["search"]["best"]["recipe"]
     stages = report["backbone"]["stages"]
     frozen = stages[best["boundary"] - 1] if best["boundary"] else ""

@@ -1,0 +1,32 @@
+"""What abstaining comes to, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def sentence(chosen: Mapping[str, Any]) -> str:
+    """On the `abstention` of `report.json`: the threshold and what it gives on test rows."""
+    target = f"{100 * chosen['target_precision']:.4g} %"
+    bound = f"{100 * chosen['bound']:.1f} %"
+    if chosen["threshold"] is None:
+        return (
+            f"No confidence was found above which {target} of the answers are right: on the "
+            f"validation images it can be said of {bound} at best (with 95 % confidence). More "
+            "validation images, or a lower target, may do."
+        )
+    answered = _share(chosen["coverage"])
+    precision = chosen["precision"]
+    right = "" if precision is None else f", of which {_share(precision)} are right"
+    return (
+        f"It abstains under a confidence of {chosen['threshold']:.3f}, chosen on validation images "
+        f"for {target} right answers (at least {bound} there, with 95 % confidence). Of the test "
+        f"images {answered} are answered{right}."
+    )
+
+
+def _share(figure: Mapping[str, float]) -> str:
+    return (
+        f"{100 * figure['value']:.1f} % ({100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
+    )
