@@ -1,6 +1,6 @@
 """Label images with the model.onnx beside this file; needs onnxruntime, NumPy and Pillow alone.
 
-Run: python serve_example.py IMAGE...
+Run: python serve_example.py IMAGE...   (of 8 bits a channel)
 """
 
 import json
