@@ -4,11 +4,12 @@
     python benchmarks/latency.py --table
 
 The same images go through the same network. `onnx` and `savedmodel` take raw uint8 photographs of
-320×240 and resize them inside; `onnx, resized` and `keras` take pixels of the network's own size, so
-that their difference is the runtime's alone (`keras` is `model.predict` on float32, `keras, called`
-the model called in a `tf.function`). Each side is a process of its own; they take turns, round by
-round, so that a drifting machine moves all of them. Medians over rounds of the median call; a
-finished run is a line in `latency.jsonl`. FOLDER is what `autotl export RUN --to saved-model` wrote.
+320×240 and resize them inside; `onnx, resized` and `keras` take pixels of the network's own size,
+so that their difference is the runtime's alone (`keras` is `model.predict` on float32, `keras,
+called` the model called in a `tf.function`). Each side is a process of its own; they take turns,
+round by round, so that a drifting machine moves all of them. Medians over rounds of the median
+call; a finished run is a line in `latency.jsonl`. FOLDER is what `autotl export RUN --to
+saved-model` wrote.
 """
 
 from __future__ import annotations
@@ -160,10 +161,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         for side, by in row["seconds"].items():
             one, many = (by[str(batch)] for batch in BATCHES)
             beside = base["resized" if side.startswith("keras") else "raw"]
-            ratios = [
-                f"{statistics.median(a / b for a, b in zip(by[str(n)], beside[str(n)], strict=True)):.2f}"
-                for n in BATCHES
-            ]
+            ratios = [f"{_ratio(by[str(n)], beside[str(n)]):.2f}" for n in BATCHES]
             middle = f"{1000 * statistics.median(one):.1f}"
             spread = f"({1000 * min(one):.1f} to {1000 * max(one):.1f})"
             speed = BATCHES[1] / statistics.median(many)
@@ -172,6 +170,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 f"{', '.join(ratios)} |"
             )
     return "\n".join(lines)
+
+
+def _ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(seconds, base, strict=True))
 
 
 if __name__ == "__main__":
