@@ -401,6 +401,14 @@ def offer(*backbones: Backbone) -> Plugins:
     return Plugins(backbones=offered, offered_loaders=(), listed=())
 
 
+def test_the_resize_policy_is_changed_for_all_backbones_at_once():
+    found = offer(tiny(), tiny(name="Other"))
+    changed = found.resizing("crop")
+    assert {each.backbone.preprocessing.resize for each in changed.backbones} == {"crop"}
+    assert {each.backbone.preprocessing.resize for each in found.backbones} == {"squash"}
+    assert changed.resizing("squash") == found
+
+
 @pytest.fixture
 def models(tmp_path, monkeypatch):
     folder = tmp_path / "keras-home" / "models"

@@ -160,11 +160,46 @@ def test_what_belongs_to_a_strategy_needs_it_named() -> None:
         {"learning_rate": 0.0, "strategy": "scratch"},
         {"learning_rate": "fast", "strategy": "scratch"},
         {"learning_rate": float("nan"), "strategy": "scratch"},
+        {"resize": "stretch"},
+        {"resize": 3},
+        {"target_precision": 0.0},
+        {"target_precision": 1.0},
+        {"target_precision": 95},
+        {"target_precision": "high"},
+        {"int8": "yes"},
+        {"int8_points": 0},
+        {"int8_points": 100},
+        {"float16": 2},
+        {"embedding": None},
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         request(data="x", **options)
+
+
+def test_options_of_the_exported_model_are_kept() -> None:
+    asked = request(
+        data="x",
+        resize="Crop",
+        target_precision=0.95,
+        embedding=True,
+        int8=True,
+        int8_points=0.5,
+        float16=True,
+    )
+    assert (asked.resize, asked.target_precision, asked.int8_points) == ("crop", 0.95, 0.5)
+    assert asked.embedding
+    assert asked.int8
+    assert asked.float16
+    assert from_json(Request, to_json(asked)) == asked
+
+
+def test_a_run_of_before_these_options_is_read() -> None:
+    told = to_json(request(data="x"))
+    for key in ("resize", "target_precision", "embedding", "int8", "int8_points", "float16"):
+        del told[key]
+    assert from_json(Request, told) == request(data="x")
 
 
 def test_round_trip() -> None:
