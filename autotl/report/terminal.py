@@ -315,7 +315,7 @@ def _figures(report: dict[str, Any]) -> Table:
         table.add_row(title, f"{figure['value']:.3f}", interval)
     parity = report["export"]["parity"]
     error, before = (evaluation[f"calibration_error{when}"] for when in ("", "_before"))
-    table.add_row("calibration error", f"{error:.3f}", f"{before:.3f} before")
+    table.add_row(f"calibration error (before temperature {before:.3f})", f"{error:.3f}", "")
     table.add_section()
     table.add_row("ONNX gives the same label", f"{parity['top1_agreement']:.3f}", "")
     seconds = report["seconds"]["total"]
