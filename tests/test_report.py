@@ -161,7 +161,7 @@ def report(decision: Decision, **search: Any) -> dict[str, Any]:
     known = ("accuracy", "balanced_accuracy", "macro_f1", "linear_probe", "majority")
     others = ("log_loss", "calibration_error", "calibration_error_before", "temperature")
     parity = {"top1_agreement": 1.0, "median_difference": 0.0, "largest_difference": 0.0}
-    kept: Any = {"per_class": [], "examples": 9}
+    kept: Any = {"per_class": [], "examples": 9, "abstention": None}
     preprocessing = {"resize": "squash"}
     named = {"name": "tiny", "license": "Apache-2.0", "stages": ["one"], "source_domain": None}
     return {
