@@ -1,6 +1,7 @@
 """A Keras model as an ONNX graph: the one place that knows the converter's faults.
 
-Runs in a worker. Three faults of tf2onnx 1.17, all silent, are met here:
+Runs in a worker. Three silent faults of tf2onnx 1.17 and onnxruntime are met here, and two things
+that tf2onnx does not know (`benchmarks/upstream/` says of each whether it is still so):
 
 - It makes every captured constant (a Normalization's mean, say) a required input of the graph,
   and `onnx.checker` passes such a file. Only what is not captured is named as an input here
@@ -11,6 +12,9 @@ Runs in a worker. Three faults of tf2onnx 1.17, all silent, are met here:
 - A zero Pad before a MaxPool is right, but onnxruntime before 1.32 folds it into the pooling, whose
   own padding means minus infinity, and gives wrong numbers. The Pad gets the value 1e-30 instead
   of 0, which is not folded and changes no result.
+- It does not look into a function that must be compiled (`jit_compile=True`), as Keras's grouped
+  convolutions are on TensorFlow. Such functions are put in line here before it sees the graph.
+- It has no Erfc, which the exact Gelu is made of. 1 - Erf is written instead.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ BATCH = "batch"
 """Name of the dimension that every input and output leads with."""
 
 NEARLY_ZERO = 1e-30
+MUST_COMPILE = "_XlaMustCompile"
+"""Attribute of TensorFlow's functions, and of calls of them, that are never put in line."""
+
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 
 
@@ -99,12 +106,13 @@ def _converted(
     if len(ins) != len(inputs):
         raise ParityError(f"{model.name} cannot be converted: it takes {len(ins)} arrays")
     try:
-        graph = tf2onnx.tf_loader.from_function(function, ins, outs)
+        graph = _inlined(tf2onnx.tf_loader.from_function(function, ins, outs), ins, outs)
         proto, _ = tf2onnx.convert._convert_common(
             graph,
             name=model.name,
             opset=opset,
             continue_on_error=False,
+            custom_op_handlers={"Erfc": (_erfc, [])},
             input_names=ins,
             output_names=outs,
             tensors_to_rename=dict(zip(ins + outs, inputs + outputs, strict=True)),
@@ -127,6 +135,37 @@ def _traced(model: keras.Model) -> Any:
 
     signature = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
     return tf.function(infer).get_concrete_function(*signature)
+
+
+def _inlined(graph: Any, inputs: list[str], outputs: list[str]) -> Any:
+    """A TensorFlow GraphDef without calls of functions that must be compiled."""
+    import tensorflow as tf
+    import tf2onnx
+
+    functions = graph.library.function
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    if not any(MUST_COMPILE in node.attr for node in nodes):
+        return graph
+    for each in [*nodes, *functions]:
+        each.attr.pop(MUST_COMPILE, None)
+    for function in functions:
+        function.attr.pop("_noinline", None)
+    with tf.Graph().as_default():
+        tf.import_graph_def(graph, name="")
+        return tf2onnx.tf_loader.tf_optimize(inputs, outputs, graph)
+
+
+def _erfc(graph: Any, node: Any, name: str, _: list[Any]) -> None:
+    """Write a node of tf2onnx's graph that is an Erfc as 1 - Erf."""
+    import numpy as np
+    import tf2onnx
+
+    (given,), dtype = node.input, graph.get_dtype(node.output[0])
+    one = np.ones((), tf2onnx.utils.map_onnx_to_numpy_type(dtype))
+    constant = graph.make_const(f"{name}/one", one)
+    error = graph.make_node("Erf", [given], dtypes=[dtype], shapes=[graph.get_shape(given)])
+    node.type = "Sub"
+    graph.replace_inputs(node, [constant.output[0], error.output[0]])
 
 
 def _keep_padding(graph: onnx.GraphProto) -> None:

@@ -153,6 +153,61 @@ def test_a_cut_keeps_the_outputs_asked_for(converted: Any, tmp_path: Path) -> No
     assert len(part.graph.node) < len(proto.graph.node)
 
 
+@pytest.mark.parametrize(
+    ("groups", "filters", "changed"),
+    [
+        (2, 8, {}),
+        (4, 8, {"strides": 2, "padding": "same"}),
+        (8, 8, {"padding": "same", "use_bias": False}),
+        (8, 16, {"dilation_rate": 2}),
+    ],
+)
+def test_grouped_convolutions_are_converted(groups: int, filters: int, changed: Any) -> None:
+    import keras
+
+    inputs = keras.Input((16, 16, 8))
+    x = keras.layers.Conv2D(filters, 3, groups=groups, **changed)(inputs)
+    net = keras.Model(inputs, keras.layers.ReLU()(x))
+    shake(net)
+    proto = convert.to_onnx(net)
+    (found,) = (node for node in proto.graph.node if node.op_type == "Conv")
+    assert {a.name: a.i for a in found.attribute}["group"] == groups
+    draw = np.random.default_rng(groups)
+    assert_equal(net, proto, draw.normal(size=(3, 16, 16, 8)).astype("float32"))
+
+
+def test_a_grouped_convolution_inside_another_function_is_converted() -> None:
+    import keras
+    import tensorflow as tf
+
+    class Compiled(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = keras.layers.Conv2D(4, 3, groups=2)
+
+        def build(self, shape: Any) -> None:
+            self.inner.build(shape)
+
+        def call(self, x: Any) -> Any:
+            return tf.function(lambda given: 2.0 * self.inner(given))(x)
+
+    inputs = keras.Input((8, 8, 4))
+    net = keras.Model(inputs, Compiled()(inputs))
+    shake(net)
+    draw = np.random.default_rng(1)
+    arrays = draw.normal(size=(3, 8, 8, 4)).astype("float32")
+    assert_equal(net, convert.to_onnx(net), arrays)
+
+
+def test_an_exact_gelu_is_converted() -> None:
+    import keras
+
+    inputs = keras.Input((4, 4, 3))
+    net = keras.Model(inputs, keras.layers.Activation("gelu")(inputs))
+    arrays = np.linspace(-12, 12, 2 * 48, dtype="float32").reshape(2, 4, 4, 3)
+    assert_equal(net, convert.to_onnx(net), arrays, 1e-6)
+
+
 def test_an_operation_that_cannot_be_converted_is_an_error() -> None:
     import keras
 
@@ -191,3 +246,20 @@ def test_mobilenets_convert(family: str) -> None:
             variable.assign(draw.uniform(0.5, 1.5, variable.shape).astype("float32"))
     proto = convert.to_onnx(net, input_names=["image"], output_names=["features"])
     assert_equal(net, proto, draw.uniform(-1, 1, (3, 64, 64, 3)).astype("float32"), 1e-4)
+
+
+@pytest.mark.slow
+def test_convnext_converts() -> None:
+    import keras
+
+    net = keras.applications.ConvNeXtTiny(
+        input_shape=(64, 64, 3), include_top=False, weights=None, pooling="avg"
+    )
+    draw = np.random.default_rng(1)
+    for variable in net.weights:
+        if variable.name == "gamma":  # 1e-6 at first: no block would count
+            variable.assign(draw.uniform(0.5, 1.5, variable.shape).astype("float32"))
+    proto = convert.to_onnx(net)
+    groups = {a.i for n in proto.graph.node for a in n.attribute if a.name == "group"}
+    assert groups == {1, 96, 192, 384, 768}
+    assert_equal(net, proto, draw.uniform(0, 255, (3, 64, 64, 3)).astype("float32"), 1e-4)
