@@ -9,5 +9,5 @@ from autotl_keras_applications.backbones import BACKBONES
 
 @hookimpl
 def autotl_backbones() -> list[Backbone]:
-    """MobileNet and MobileNetV2, each at the widths for which Keras offers ImageNet weights."""
+    """One for each row of `networks.NETWORKS`."""
     return list(BACKBONES)

@@ -1,69 +1,127 @@
-"""The networks themselves; runs in a worker. One function a backbone, as the contract asks.
+"""The networks themselves; runs in a worker. One function a network, as the contract asks.
 
-Keras is asked for random weights and the file is loaded here, so Keras never looks in its cache
-or on the network, and pretrained and random networks have the same graph. All layers that Keras
-makes here have fixed names, but for the input layer, which is no stage.
+`autotl_keras_applications.build:NAME` is found by `__getattr__`, from the table. Keras is asked
+for random weights and the file is loaded here, so Keras never looks in its cache or on the network,
+and pretrained and random networks have the same graph. Layers that Keras numbers by process get
+the numbers of a process that built nothing else, and preprocessing layers at the start are taken
+away: what they do is stated as data.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from autotl_keras_applications.backbones import function_of
+from autotl_keras_applications.networks import NETWORKS, Network
 
 if TYPE_CHECKING:
     import keras
 
-
-def _mobilenet(input_size: int, weights: Path | None, alpha: float) -> keras.Model:
-    from keras.applications import MobileNet
-
-    return _network(MobileNet, input_size, weights, alpha)
+_BY_FUNCTION = {function_of(network): network for network in NETWORKS}
+_CLOSE = 1e-3
+"""Largest relative difference of a file's normalisation from the stated one."""
 
 
-def _mobilenet_v2(input_size: int, weights: Path | None, alpha: float) -> keras.Model:
-    from keras.applications import MobileNetV2
+def __getattr__(name: str) -> Callable[[int, Path | None], keras.Model]:
+    try:
+        return partial(_built, _BY_FUNCTION[name])
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no network {name!r}") from None
 
-    return _network(MobileNetV2, input_size, weights, alpha)
 
-
-def _network(
-    family: Callable[..., keras.Model], input_size: int, weights: Path | None, alpha: float
-) -> keras.Model:
-    """The network without its classifier: (batch, size, size, 3) in -1..1 → last feature map.
+def _built(network: Network, input_size: int, weights: Path | None) -> keras.Model:
+    """The network without classifier and preprocessing: (batch, size, size, 3), preprocessed, →
+    last feature map.
 
     Raises ValueError when the file at `weights` is not an HDF5 file (`.h5`) of just this network.
     """
-    model = family(
+    import keras
+
+    model = getattr(keras.applications, network.family)(
         input_shape=(input_size, input_size, 3),
-        alpha=alpha,
         include_top=False,
         weights=None,
-        name=f"{family.__name__}_{alpha:g}",
+        **network.arguments,
     )
+    _number_anew(model)
     if weights is not None:
-        _load(model, weights)
-    return model
+        _load(model, weights, network)
+    return _bare(model)
 
 
-def _load(model: keras.Model, weights: Path) -> None:
+def _number_anew(model: keras.Model) -> None:
+    """Number the layers that Keras named itself (`add`, `add_1`, ...) within the model."""
+    counted: Counter[str] = Counter()
+    for layer in model.layers:
+        kind = _snake(type(layer).__name__)
+        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            layer.name = f"{kind}_{counted[kind]}" if counted[kind] else kind
+            counted[kind] += 1
+
+
+def _snake(name: str) -> str:
+    """The name of a class as Keras makes names of layers from it: ReLU → re_lu."""
+    parted = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", parted).lower()
+
+
+def _bare(model: keras.Model) -> keras.Model:
+    """The model without the preprocessing layers that it starts with."""
+    import keras
+
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    leading = takewhile(lambda layer: isinstance(layer, kinds), model.layers[1:])
+    left_out = {layer.name for layer in leading}
+    if not left_out:
+        return model
+
+    def call(layer: Any, *given: Any, **options: Any) -> Any:
+        return given[0] if layer.name in left_out else layer(*given, **options)
+
+    inputs = keras.Input(model.input_shape[1:], name=model.layers[0].name)
+    bare = keras.models.clone_model(model, input_tensors=inputs, call_function=call)
+    for layer in bare.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    return bare
+
+
+def _load(model: keras.Model, weights: Path, network: Network) -> None:
     """Load a file that holds as many layers as `model`, in its order (names may differ)."""
     held = _layers_with_weights(weights)
     wanted = [layer.name for layer in model.layers if layer.weights]
     if len(held) > len(wanted):
         extra = ", ".join(held[len(wanted) :])
         raise ValueError(
-            f"{weights} holds more than {model.name} without its classifier (at its end: {extra}); "
-            "a file whose name ends in no_top.h5 is wanted"
+            f"{weights} holds more than {network.name} without its classifier (at its end: "
+            f"{extra}); a file whose name ends in no_top.h5 or notop.h5 is wanted"
         )
     if len(held) < len(wanted):
         raise ValueError(
-            f"{weights} holds {len(held)} layers with weights, {model.name} has {len(wanted)}"
+            f"{weights} holds {len(held)} layers with weights, {network.name} has {len(wanted)}"
         )
     try:
         model.load_weights(weights)
     except ValueError as error:
-        raise ValueError(f"{weights} does not fit {model.name}: {error}") from error
+        raise ValueError(f"{weights} does not fit {network.name}: {error}") from error
+    if network.normalised is not None:
+        _check_normalised(model, weights, network.normalised)
+
+
+def _check_normalised(model: keras.Model, weights: Path, stated: Any) -> None:
+    """Raise ValueError where a file's Normalization, left out here, is not as stated."""
+    import keras
+    import numpy as np
+
+    (layer,) = (one for one in model.layers if isinstance(one, keras.layers.Normalization))
+    found = [np.asarray(value).reshape(-1) for value in layer.get_weights()[:2]]
+    if not np.allclose(found, stated, rtol=_CLOSE):
+        raise ValueError(f"{weights} is of a network with another preprocessing: {found}")
 
 
 def _layers_with_weights(path: Path) -> list[str]:
@@ -80,53 +138,3 @@ def _layers_with_weights(path: Path) -> list[str]:
 
 def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
-
-
-def mobilenet_0_25(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNet, width 0.25."""
-    return _mobilenet(input_size, weights, 0.25)
-
-
-def mobilenet_0_5(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNet, width 0.5."""
-    return _mobilenet(input_size, weights, 0.5)
-
-
-def mobilenet_0_75(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNet, width 0.75."""
-    return _mobilenet(input_size, weights, 0.75)
-
-
-def mobilenet_1_0(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNet, width 1.0."""
-    return _mobilenet(input_size, weights, 1.0)
-
-
-def mobilenet_v2_0_35(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNetV2, width 0.35."""
-    return _mobilenet_v2(input_size, weights, 0.35)
-
-
-def mobilenet_v2_0_5(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNetV2, width 0.5."""
-    return _mobilenet_v2(input_size, weights, 0.5)
-
-
-def mobilenet_v2_0_75(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNetV2, width 0.75."""
-    return _mobilenet_v2(input_size, weights, 0.75)
-
-
-def mobilenet_v2_1_0(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNetV2, width 1.0."""
-    return _mobilenet_v2(input_size, weights, 1.0)
-
-
-def mobilenet_v2_1_3(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNetV2, width 1.3."""
-    return _mobilenet_v2(input_size, weights, 1.3)
-
-
-def mobilenet_v2_1_4(input_size: int, weights: Path | None) -> keras.Model:
-    """MobileNetV2, width 1.4."""
-    return _mobilenet_v2(input_size, weights, 1.4)

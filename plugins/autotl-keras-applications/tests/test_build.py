@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from autotl_keras_applications import autotl_backbones
+from autotl_keras_applications.networks import NETWORKS, Network
 
 from autotl import model
 from autotl.errors import PluginError
@@ -15,6 +17,7 @@ from autotl.records import Backbone, LocatedBackbone
 from autotl.testing import check_backbone
 
 BACKBONES = {backbone.name: backbone for backbone in autotl_backbones()}
+NETWORK = {network.name: network for network in NETWORKS}
 SMALL = BACKBONES["MobileNet-0.25"]
 
 
@@ -74,14 +77,14 @@ def test_a_weights_file_makes_the_network_that_it_came_from(
 def test_a_file_with_a_classifier_is_refused(net: Any, tmp_path: Path) -> None:
     path = tmp_path / "mobilenet_2_5_224_tf.h5"
     save_h5(net, path, extra="conv_preds")
-    with pytest.raises(PluginError, match=r"conv_preds.*no_top\.h5 is wanted"):
+    with pytest.raises(PluginError, match=r"conv_preds.*no_top\.h5 .*is wanted"):
         build(SMALL, 64, path)
 
 
 def test_a_file_of_another_width_is_refused(net: Any, tmp_path: Path) -> None:
     path = tmp_path / "weights.h5"
     save_h5(net, path)
-    with pytest.raises(PluginError, match=r"does not fit MobileNet_0\.5"):
+    with pytest.raises(PluginError, match=r"does not fit MobileNet-0\.5"):
         build(BACKBONES["MobileNet-0.5"], 64, path)
 
 
@@ -108,13 +111,44 @@ def test_a_cut_file_is_refused(net: Any, tmp_path: Path) -> None:
         build(SMALL, 64, path)
 
 
-def test_preprocessing_is_that_of_keras() -> None:
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("MobileNet", "mobilenet"), ("ResNet50", "resnet"), ("DenseNet121", "densenet")],
+)
+def test_preprocessing_is_that_of_keras(name: str, module: str) -> None:
     import keras
 
     pixels = np.arange(0, 252, dtype=np.uint8).reshape(1, 12, 7, 3)
-    expected = keras.applications.mobilenet_v2.preprocess_input(pixels.astype("float32"))
-    found = model.prepare(pixels, SMALL.preprocessing)
-    np.testing.assert_allclose(found, expected, atol=3e-7)
+    preprocess = getattr(keras.applications, module).preprocess_input
+    expected = preprocess(pixels.astype("float32"))
+    found = model.prepare(pixels, BACKBONES[name].preprocessing)
+    np.testing.assert_allclose(found, expected, atol=3e-6)
+
+
+def test_layers_are_numbered_anew_in_each_network() -> None:
+    first = build(BACKBONES["MobileNetV3Small"], 32)
+    second = build(BACKBONES["MobileNetV3Small"], 32)
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+    assert second.get_layer("activation_17").output is second.outputs[0]
+
+
+def test_a_name_that_is_no_network_is_an_attribute_error() -> None:
+    from autotl_keras_applications import build as module
+
+    with pytest.raises(AttributeError, match="no network 'NoSuch'"):
+        _ = module.NoSuch
+
+
+def test_a_file_of_a_network_that_normalises_otherwise_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "efficientnet.h5"
+    theirs = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    save_h5(theirs, path)  # as it is before it is adapted: mean 0 and variance 1
+    with pytest.raises(PluginError, match="another preprocessing"):
+        build(BACKBONES["EfficientNetB0"], 32, path)
 
 
 @pytest.mark.slow
@@ -123,7 +157,8 @@ def test_every_build_has_its_stages_and_parameters_in_any_order_of_building() ->
     names: dict[str, list[str]] = {}
     for name in [*BACKBONES, *reversed(BACKBONES)]:
         backbone = BACKBONES[name]
-        built = build(backbone, 32 if name in names else 96)
+        sizes = backbone.input_sizes
+        built = build(backbone, sizes.least + (0 if name in names else 2 * sizes.multiple_of))
         assert built.count_params() == backbone.parameters
         assert model.count_above(built, backbone.stages)[0] == backbone.parameters
         layers = [layer.name for layer in built.layers[1:]]
@@ -163,36 +198,97 @@ def test_the_parts_make_the_whole(name: str) -> None:
         np.testing.assert_allclose(whole(pixels.astype("float32")), expected, atol=1e-5)
 
 
+def least(backbone: Backbone) -> int:
+    """The least input size that Keras asks for the files with and that has no single-point map."""
+    return max(64, backbone.input_sizes.least)
+
+
+FAMILIES = [network for network in NETWORKS if network.arguments.get("alpha", 1.0) == 1.0]
+OTHER_SIZES = [("MobileNet-0.25", 128), ("MobileNetV2-0.35", 96), ("MobileNetV2", 160),
+               ("MobileNetV2-1.4", 224)]  # fmt: skip
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")
 @pytest.mark.parametrize(
-    ("name", "alpha", "size"),
-    [("MobileNet-0.25", 0.25, 128), ("MobileNet", 1.0, 224), ("MobileNetV2-0.35", 0.35, 96),
-     ("MobileNetV2", 1.0, 160), ("MobileNetV2-1.4", 1.4, 224)],
-)  # fmt: skip
-def test_files_and_addresses_are_those_that_keras_asks_for(
-    monkeypatch: pytest.MonkeyPatch, name: str, alpha: float, size: int
+    ("name", "size"),
+    [*((one.name, least(BACKBONES[one.name])) for one in FAMILIES), *OTHER_SIZES],
+)
+def test_with_its_file_a_network_gives_what_keras_gives_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, size: int
 ) -> None:
-    import keras
+    """Keras is left to fetch "its" file, of random weights, and to preprocess the pixels."""
     from keras.src.utils import file_utils
 
-    class AskedError(Exception):
-        pass
+    network = NETWORK[name]
+    path = tmp_path / "weights.h5"
+    theirs = keras_own(network, size, None)
+    shake(theirs, network.normalised)
+    save_h5(theirs, path)
+    asked: list[tuple[str, str]] = []
 
     def get_file(file: str, origin: str, **_: Any) -> str:
-        raise AskedError(file, origin)
+        asked.append((file, origin))
+        return str(path)
 
     monkeypatch.setattr(file_utils, "get_file", get_file)
-    family = getattr(keras.applications, name.partition("-")[0])
-    with pytest.raises(AskedError) as asked:
-        family(input_shape=(size, size, 3), alpha=alpha, include_top=False, weights="imagenet")
-    offered = [(weights.file, weights.url) for weights in BACKBONES[name].weights]
-    assert asked.value.args in offered
+    theirs = keras_own(network, size, "imagenet")
+    assert set(asked) <= {(one.file, one.url) for one in BACKBONES[name].weights}
+    pixels = np.random.default_rng(1).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    module = importlib.import_module(family(network).__module__.replace("keras.src", "keras"))
+    preprocessed = module.preprocess_input(pixels.astype("float32"))
+    expected = np.asarray(theirs(preprocessed, training=False))
+    ours = build(BACKBONES[name], size, path)
+    assert ours.count_params() == BACKBONES[name].parameters
+    prepared = model.prepare(pixels, located(BACKBONES[name], size).preprocessing)
+    found = np.asarray(ours(prepared, training=False))
+    assert expected.std() > 0
+    assert np.abs(found - expected).max() <= 1e-3 * expected.std()
+
+
+def family(network: Network) -> Any:
+    import keras
+
+    return getattr(keras.applications, network.family)
+
+
+def keras_own(network: Network, size: int, weights: str | None) -> Any:
+    """The network as Keras gives it, with the preprocessing that is inside it."""
+    alpha = {name: value for name, value in network.arguments.items() if name == "alpha"}
+    shape = (size, size, 3)
+    return family(network)(include_top=False, input_shape=shape, weights=weights, **alpha)
+
+
+def shake(net: Any, normalised: Any) -> None:
+    """Statistics that no batch norm starts with, and those of a Normalization as stated."""
+    import keras
+
+    draw = np.random.default_rng(1)
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            for variable, values in zip(layer.weights, normalised, strict=False):
+                variable.assign(np.reshape(values, variable.shape))
+            continue
+        for variable in layer.weights:
+            if variable.name in ("gamma", "moving_variance"):
+                variable.assign(draw.uniform(0.5, 1.5, variable.shape).astype("float32"))
+
+
+CONFORMING = [
+    "MobileNet-0.25",
+    "MobileNetV2-0.35",
+    *(one.name for one in FAMILIES if not one.arguments.get("alpha")),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNet-0.25", "MobileNetV2-0.35"])
+@pytest.mark.parametrize("name", CONFORMING)
 def test_a_backbone_of_each_family_conforms(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "weights.h5"
-    trained = model.build(located(BACKBONES[name], 96), pretrained=False, seed=99)
-    save_h5(trained, path)
-    check_backbone(BACKBONES[name], weights=path)
+    import keras
+
+    path, backbone = tmp_path / "weights.h5", BACKBONES[name]
+    keras.utils.set_random_seed(99)
+    theirs = keras_own(NETWORK[name], backbone.input_sizes.default, None)
+    shake(theirs, NETWORK[name].normalised)
+    save_h5(theirs, path)
+    check_backbone(backbone, weights=path)
