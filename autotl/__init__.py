@@ -1,7 +1,7 @@
 """autotl: transfer learning that measures first.
 
-The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `resume`, `hookimpl`
-and the modules `records` and `errors`. Importing `autotl` itself imports nothing else.
+The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `resume`, `deliver`,
+`hookimpl` and the modules `records` and `errors`. Importing `autotl` itself imports nothing else.
 """
 
 from __future__ import annotations
@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autotl import errors, records
+    from autotl.delivery import deliver
     from autotl.fitted import load
     from autotl.hookspecs import hookimpl
     from autotl.pipeline import fit, inspect, resume
     from autotl.prediction import predict
 
 __version__ = "0.1.0"
-__all__ = ["errors", "fit", "hookimpl", "inspect", "load", "predict", "records", "resume"]
+__all__ = [
+    "deliver",
+    "errors",
+    "fit",
+    "hookimpl",
+    "inspect",
+    "load",
+    "predict",
+    "records",
+    "resume",
+]
 
 _HOMES = {
+    "deliver": "autotl.delivery",
     "fit": "autotl.pipeline",
     "inspect": "autotl.pipeline",
     "load": "autotl.fitted",

@@ -28,7 +28,7 @@ def prepared(
     loaded = _loaded(at, data)
     at.require_seconds("the data was split")
     rows = split(loaded.dataset, loaded.hashes, seed=at.asked.seed)
-    at.once("split", _counts, rows, verify=_same_split(rows.record))
+    at.once("split", _counts, rows, verify=same_split(rows.record))
     side = loading.median_side(loaded, (*rows.train, *rows.validation))
     wanted: dict[str, Any] = {
         "median_side": side,
@@ -109,7 +109,9 @@ def _counts(rows: Split) -> SplitRecord:
     return rows.record
 
 
-def _same_split(now: SplitRecord) -> Callable[[SplitRecord], None]:
+def same_split(now: SplitRecord) -> Callable[[SplitRecord], None]:
+    """What raises `RunFolderError` for the record of another split than the one drawn now."""
+
     def verify(then: SplitRecord) -> None:
         if then.digest != now.digest:
             raise RunFolderError(

@@ -27,6 +27,7 @@ def _modules_after(statement: str) -> set[str]:
 
 def test_public_list_is_what_the_docstring_says() -> None:
     assert sorted(autotl.__all__) == [
+        "deliver",
         "errors",
         "fit",
         "hookimpl",
@@ -55,7 +56,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_public_functions_are_documented_and_typed() -> None:
-    for name in ("fit", "inspect", "load", "predict", "resume"):
+    for name in ("deliver", "fit", "inspect", "load", "predict", "resume"):
         function = getattr(autotl, name)
         assert function.__doc__
         signature = inspect.signature(function)
@@ -70,14 +71,17 @@ def test_importing_autotl_imports_nothing_heavy() -> None:
 
 
 def test_reaching_for_fit_imports_nothing_heavy() -> None:
-    assert not _modules_after("import autotl; autotl.fit, autotl.inspect, autotl.resume") & set(
-        HEAVY
-    )
+    assert not _modules_after(
+        "import autotl; autotl.fit, autotl.inspect, autotl.resume, autotl.deliver"
+    ) & set(HEAVY)
 
 
 @pytest.mark.parametrize(
     "room",
-    ["loading", "split", "decide", "report", "run", "plugins", "prediction", "pixels", "pipeline"],
+    [
+        *("loading", "split", "decide", "report", "run", "plugins", "prediction", "pixels"),
+        *("pipeline", "delivery"),
+    ],
 )
 def test_rooms_of_the_parent_import_no_keras(room: str) -> None:
     loaded = _modules_after(f"import autotl.{room}")

@@ -12,6 +12,7 @@ from autotl import __version__
 from autotl.cli.backbones import backbones
 from autotl.cli.cache import cache
 from autotl.cli.console import let_go
+from autotl.cli.export import export
 from autotl.cli.fit import fit
 from autotl.cli.inspect import inspect
 from autotl.cli.plugins import plugins
@@ -38,6 +39,7 @@ Examples:
   autotl inspect photos/                 the evidence and the decision; trains nothing
   autotl predict RUN/model.onnx new/     label new images
   autotl resume RUN                      go on with an interrupted run
+  autotl export RUN --to openvino        the model for another runtime, checked there
 
 \b
 Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 unusable data, 4 plugin or backbone unusable,
@@ -51,7 +53,7 @@ def program() -> None:
     """The group of commands."""
 
 
-for command in (fit, inspect, predict, resume, backbones, plugins, cache):
+for command in (fit, inspect, predict, resume, export, backbones, plugins, cache):
     program.add_command(command)
 
 

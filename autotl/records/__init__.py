@@ -44,6 +44,7 @@ from autotl.records.measured import (
 from autotl.records.results import (
     Abstention,
     ClassScore,
+    Delivered,
     Evaluation,
     Export,
     Interval,
@@ -77,6 +78,7 @@ def from_json(cls: type[R], data: Any) -> R:
 
 
 __all__ = [
+    "Abstention",
     "Backbone",
     "Budget",
     "CONTRACT",
@@ -84,7 +86,7 @@ __all__ = [
     "CurvePoint",
     "Dataset",
     "Decision",
-    "Abstention",
+    "Delivered",
     "Evaluation",
     "Export",
     "FileRef",

@@ -107,6 +107,21 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """A finished run's model in another format, and its proof. `folder` is an absolute path, by
+    which `files` go; `versions` are those of what made and checked it.
+    """
+
+    format: str
+    folder: str
+    files: tuple[FileRef, ...]
+    parity: Parity
+    checks: tuple[str, ...]
+    versions: dict[str, str]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecords:
     """Every record of a run, for the report. `seconds` is by step, over all sittings;
     `recipe_learning_rate` that of the chosen strategy's default recipe, None where it has none.

@@ -11,7 +11,8 @@ after its last line is not known and not counted.
 """
 
 from autotl.run.folder import Observer, Run
+from autotl.run.journal import disk
 from autotl.run.ledger import JournalLedger
 from autotl.run.opening import open_run, reopen, versions
 
-__all__ = ["JournalLedger", "Observer", "Run", "open_run", "reopen", "versions"]
+__all__ = ["JournalLedger", "Observer", "Run", "disk", "open_run", "reopen", "versions"]

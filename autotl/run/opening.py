@@ -27,6 +27,7 @@ LONGEST_STEM = 200
 
 _OWN_REMAINS = re.compile(r"\.lock|\.writing-.*")
 _UNFINISHED = re.compile(r"\.(writing|gate|probe)-.+")
+_LEFT_IN = (".*", "trials/*/.*", "export/.*")
 _NAMED = (
     "autotl",
     "keras",
@@ -89,9 +90,9 @@ def open_run(
             raise
 
 
-def reopen(path: Path | str, *, read_only: bool = False) -> Run:
+def reopen(path: Path | str, *, read_only: bool = False, locked: bool = False) -> Run:
     """The run that `path` holds, locked for this process; with `read_only` neither locked nor
-    changed in any way.
+    changed in any way, or where it is to be `locked`, with its journal left as it is.
 
     Raises `RunFolderError` where there is no run, another process works on it, or its journal is
     damaged before its last line. A torn last line is cut off; files that a killed process had not
@@ -100,13 +101,14 @@ def reopen(path: Path | str, *, read_only: bool = False) -> Run:
     folder = Path(path)
     described = _described(folder)
     journal = folder / "journal.jsonl"
-    if read_only:
+    if read_only and not locked:
         return Run(folder, described, None, Journal.read(journal))
     with disk(folder):
         _check_free(folder)
         lock = _lock(folder)
         try:
-            run = Run(folder, described, lock, Journal.open(journal))
+            known = Journal.read(journal) if read_only else Journal.open(journal)
+            run = Run(folder, described, lock, known)
             _sweep(folder)
             return run
         except BaseException:
@@ -116,7 +118,7 @@ def reopen(path: Path | str, *, read_only: bool = False) -> Run:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed process had not finished; only for the holder of the lock."""
-    for path in (*folder.glob(".*"), *folder.glob("trials/*/.*")):
+    for path in (path for pattern in _LEFT_IN for path in folder.glob(pattern)):
         if not _UNFINISHED.fullmatch(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
