@@ -251,7 +251,8 @@ def test_the_file_passes_and_its_record_says_how(exported: SimpleNamespace) -> N
 
 
 def test_nothing_but_the_model_is_left_in_the_run_folder(exported: SimpleNamespace) -> None:
-    assert sorted(path.name for path in exported.folder.iterdir()) == ["model.keras", "model.onnx"]
+    names = ["model.keras", "model.onnx", "serve_example.py"]
+    assert sorted(path.name for path in exported.folder.iterdir()) == names
 
 
 def test_the_file_takes_any_size_and_any_batch(exported: SimpleNamespace) -> None:

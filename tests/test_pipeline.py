@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -71,21 +70,46 @@ seconds.export seconds.total versions seed schema
 """
 
 
-def test_the_readmes_lines_label_a_photograph_by_the_exported_file(
+def _odd(folder: Path) -> list[str]:
+    """Digits in formats that need care: turned, see-through, with a palette, grey, CMYK."""
+    folder.mkdir()
+    paths, _ = _digits(folder, 5)
+    opened = [Image.open(path).convert("RGB").resize((40, 30)) for path in paths]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    see_through = opened[1].copy()
+    see_through.putalpha(90)
+    made: list[tuple[str, Image.Image, dict[str, Any]]] = [
+        ("turned.jpg", opened[0], {"exif": exif}),
+        ("see-through.png", see_through, {}),
+        ("palette.gif", opened[2], {}),
+        ("grey.png", opened[3].convert("L"), {}),
+        ("cmyk.jpg", opened[4].convert("CMYK"), {}),
+    ]
+    for name, image, options in made:
+        image.save(folder / name, **options)
+    return [str(folder / name) for name, *_ in made]
+
+
+def test_the_example_serves_the_file_as_it_is_written(
     finished: tuple[Path, str, str], tmp_path: Path
 ) -> None:
-    page = (ROOT / "README.md").read_text("utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (lines,) = (block for block in blocks if "onnxruntime.InferenceSession" in block)
-    (tmp_path / "model.onnx").write_bytes((finished[0] / "model.onnx").read_bytes())
-    _, labels = _digits(tmp_path, 1)
-    (tmp_path / "000.png").rename(tmp_path / "new.jpg")
+    script, names = finished[0] / "serve_example.py", _odd(tmp_path / "odd")
+    assert len(script.read_text("utf-8").splitlines()) <= 24
+    alone = "import runpy, sys; sys.modules['autotl'] = None; sys.argv = sys.argv[1:]; "
     done = subprocess.run(
-        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", alone + "runpy.run_path(sys.argv[0])", str(script), *names],
+        capture_output=True,
+        cwd=tmp_path,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("{'0': ")
-    assert done.stdout.strip().endswith(f" {labels[0]}")
+    told = [line.split("\t") for line in done.stdout.splitlines()]
+    expected = list(autotl.predict(finished[0], names))
+    assert [(name, label) for name, label, _ in told] == [(e.id, e.label) for e in expected]
+    for (_, _, confidence), found in zip(told, expected, strict=True):
+        assert float(confidence) == pytest.approx(found.probability, abs=1e-4)
 
 
 def test_report_has_the_keys_that_programs_read(report: dict[str, Any]) -> None:

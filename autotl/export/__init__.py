@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autotl.calls import Progress
 from autotl.export.asking import Subject
 from autotl.export.card import SCHEMA, describe
+from autotl.export.example import write_example
 from autotl.export.gate import examine
 from autotl.export.graph import OPSET
 from autotl.files import file_ref, write_atomically
@@ -44,7 +45,8 @@ def export(
     run_folder: Path,
     progress: Progress | None = None,
 ) -> Export:
-    """Convert the final Keras model, put it through the gate, and write `model.onnx`.
+    """Convert the final Keras model, put it through the gate, and write `model.onnx` with the lines
+    that serve it.
 
     `card` gives what only the caller knows: `name`, `data_fingerprint`, `versions`, `seed`,
     `created`. Raises `ParityError` where the file is not the model that was trained;
@@ -79,5 +81,6 @@ def export(
         opset=OPSET,
         parity=parity,
         checks=checks,
+        example=file_ref(write_example(run_folder), run_folder),
         seconds=time.monotonic() - started,
     )

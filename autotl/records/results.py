@@ -97,12 +97,13 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """The exported file and its proof."""
+    """The exported file and its proof. `example` is the script that serves it."""
 
     model: FileRef
     opset: int
     parity: Parity
     checks: tuple[str, ...]
+    example: FileRef | None = None
     seconds: float = 0.0
 
 
