@@ -1,7 +1,8 @@
 """autotl: transfer learning that measures first.
 
-The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `resume`, `deliver`,
-`hookimpl` and the modules `records` and `errors`. Importing `autotl` itself imports nothing else.
+The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `resume`, `verify`,
+`deliver`, `hookimpl` and the modules `records` and `errors`. Importing `autotl` itself imports
+nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autotl import errors, records
-    from autotl.delivery import deliver
+    from autotl.delivery import deliver, verify
     from autotl.fitted import load
     from autotl.hookspecs import hookimpl
     from autotl.pipeline import fit, inspect, resume
@@ -28,6 +29,7 @@ __all__ = [
     "predict",
     "records",
     "resume",
+    "verify",
 ]
 
 _HOMES = {
@@ -37,6 +39,7 @@ _HOMES = {
     "load": "autotl.fitted",
     "resume": "autotl.pipeline",
     "predict": "autotl.prediction",
+    "verify": "autotl.delivery",
     "hookimpl": "autotl.hookspecs",
 }
 

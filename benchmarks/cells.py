@@ -119,13 +119,13 @@ class Bench:
     def proxies(self, asked: dict[str, Any]) -> Any:
         """The literature's scores on the outputs that were measured last."""
         spec, answer = self.heard.spec, self.heard.answer
-        labels = np.load(asked["pixels"].labels)
+        labels = np.load(asked["pixels"].labels, allow_pickle=False)
         passed = np.array(spec["rows"])
         outputs = [
-            np.load(path)[passed if spec["whole"] else slice(None)]
+            np.load(path, allow_pickle=False)[passed if spec["whole"] else slice(None)]
             for path in answer["pretrained"][-1:]
         ]
-        random = [np.load(path) for path in answer["random"][-1:]]
+        random = [np.load(path, allow_pickle=False) for path in answer["random"][-1:]]
         some = np.searchsorted(passed, spec["random_rows"])
         return scores(outputs, random, some, labels[passed])
 
@@ -169,7 +169,7 @@ class Bench:
         result = from_json(TrialResult, self.worker.call("autotl.train.trial:run", spec))
         weights = str(self.folder / result.weights.path)
         predicted = np.array(self.worker.call("cells:predict", spec | {"weights": weights}))
-        logits = np.load(self.folder / result.predictions.path)
+        logits = np.load(self.folder / result.predictions.path, allow_pickle=False)
         return {
             "accuracy": float(np.mean(predicted == truth)),
             "validation": result.metrics["accuracy"],

@@ -142,7 +142,7 @@ def scored(path: Path, located: LocatedBackbone, worker: Any, folder: Path) -> l
     ]
     stored = activations.store_rows(dataset, rows, loaded.hashes, located, folder / "cache")
     spec = {"located": to_json(located), "pixels": str(stored.path), "folder": str(folder)}
-    outputs = [np.load(p) for p in worker.call("features:pooled", spec)]
+    outputs = [np.load(p, allow_pickle=False) for p in worker.call("features:pooled", spec)]
     place = {row: position for position, row in enumerate(stored.rows)}
     tested = [place[int(row)] for row in test if int(row) in place]
     truth = labels[list(stored.rows)]

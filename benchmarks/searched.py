@@ -63,7 +63,8 @@ def _compared(data: Path, cell: dict[str, Any]) -> dict[str, Any]:
         default = _fitted(data, cell, folder / "default", limits)
         truth = _truth(data, cell["seed"])
         right = [
-            np.load(folder / side / "test_predictions.npy").argmax(axis=1) == truth
+            np.load(folder / side / "test_predictions.npy", allow_pickle=False).argmax(axis=1)
+            == truth
             for side in ("searched", "default")
         ]
     return {

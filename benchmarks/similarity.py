@@ -102,7 +102,10 @@ def _drawn(files: Sequence[Path], size: int) -> NDArray[np.uint8]:
 
 
 def _fashion(folder: Path, size: int) -> NDArray[np.uint8]:
-    with tempfile.TemporaryDirectory() as out, np.load(npz(folder, Path(out))) as arrays:
+    with (
+        tempfile.TemporaryDirectory() as out,
+        np.load(npz(folder, Path(out)), allow_pickle=False) as arrays,
+    ):
         some = arrays["x_train"][: 2 * IMAGES]
     return np.stack([_resized(Image.fromarray(one), size) for one in some])
 

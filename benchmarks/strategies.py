@@ -169,7 +169,7 @@ def _missing(
     if head is None:
         begun = time.monotonic()
         asked, truth, measured = bench.opened(path, cell, TEST)
-        truths = np.load(asked["pixels"].labels)[asked["pixels"].train :]
+        truths = np.load(asked["pixels"].labels, allow_pickle=False)[asked["pixels"].train :]
         trainings = list(_trainings(cell, measured))
         head = {"strategy": None, "share": None, "variant": ""}
         head |= {"planned": sum(not variant for _, _, variant, _ in trainings)}

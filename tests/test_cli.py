@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autotl import prediction
 from autotl.activations import store
 from autotl.cli import console
 from autotl.cli.program import run
 from autotl.prediction import Predicted
 from autotl.records import SetAside, SplitRecord
 from autotl.report.terminal import _reasons
+from tests.models import write_model
 
 cli_backbones = importlib.import_module("autotl.cli.backbones")
 cli_plugins = importlib.import_module("autotl.cli.plugins")
@@ -63,14 +63,23 @@ def test_help_is_quick_to_import_and_names_every_command(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    for command in ("fit", "inspect", "predict", "resume", "backbones", "plugins", "cache"):
+    for command in (
+        "fit",
+        "inspect",
+        "predict",
+        "verify",
+        "resume",
+        "backbones",
+        "plugins",
+        "cache",
+    ):
         assert f"  {command} " in done.stdout
     heavy = {"tensorflow", "keras", "numpy", "rich", "onnxruntime", "sklearn", "msgspec"}
     assert not heavy & set(done.stdout.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize(
-    "command", ["fit", "inspect", "predict", "resume", "backbones", "plugins", "cache"]
+    "command", ["fit", "inspect", "predict", "verify", "resume", "backbones", "plugins", "cache"]
 )
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
@@ -101,6 +110,7 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
         (["nonsense"], 2, "nonsense"),
         (["resume", "no-such-run"], 2, "no-such-run"),
         (["predict", "no-such-model.onnx", str(ROOT)], 2, "no-such-model.onnx"),
+        (["verify", "no-such-model.onnx"], 2, "no-such-model.onnx"),
         (["fit", "digits", "--budget", "1s"], 5, "budget"),
     ],
 )
@@ -459,12 +469,12 @@ def test_predict_shows_progress_where_it_is_seen(
 
 @pytest.mark.parametrize("shape", cli_predict.FORMATS)
 def test_predict_prints_names_that_are_no_utf8(
-    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png"))
     odd.write_bytes(b"torn")
-    monkeypatch.setattr(prediction, "open_model", lambda path: None)
-    assert run(["predict", "model.onnx", str(tmp_path), "--format", shape]) == 3
+    model = write_model(tmp_path / "model.onnx")
+    assert run(["predict", str(model), str(tmp_path), "--format", shape]) == 3
     told = capsys.readouterr()
     assert "caf\\xe9.png" in told.out.replace("\\\\", "\\")
     assert "caf\\xe9.png: The content is no image" in told.err

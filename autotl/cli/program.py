@@ -18,6 +18,7 @@ from autotl.cli.inspect import inspect
 from autotl.cli.plugins import plugins
 from autotl.cli.predict import predict
 from autotl.cli.resume import resume
+from autotl.cli.verify import verify
 from autotl.errors import AutotlError, InternalError, ResourceError
 
 REPORT = "This is a bug in autotl: please report it with what is shown above."
@@ -38,12 +39,14 @@ Examples:
   autotl fit photos/ --budget 10m        train on class folders, export model.onnx
   autotl inspect photos/                 the evidence and the decision; trains nothing
   autotl predict RUN/model.onnx new/     label new images
+  autotl verify RUN/model.onnx photos/   check the file again, and evaluate it
   autotl resume RUN                      go on with an interrupted run
   autotl export RUN --to openvino        the model for another runtime, checked there
 
 \b
 Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 unusable data, 4 plugin or backbone unusable,
-5 budget, memory or disk does not suffice, 6 the exported model failed its gate, 130 interrupted.
+5 budget, memory or disk does not suffice, 6 the exported model failed its gate or a check,
+130 interrupted.
 """
 
 
@@ -53,7 +56,7 @@ def program() -> None:
     """The group of commands."""
 
 
-for command in (fit, inspect, predict, resume, export, backbones, plugins, cache):
+for command in (fit, inspect, predict, verify, resume, export, backbones, plugins, cache):
     program.add_command(command)
 
 

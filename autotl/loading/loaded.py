@@ -42,11 +42,13 @@ def load(
     options: Mapping[str, Any] | None = None,
     known: LoadRecord | None = None,
     progress: Progress | None = None,
+    to_learn: bool = True,
 ) -> Loaded:
     """Read the data with the one loader that matches, and look at every example.
 
     Examples that cannot be decoded are set aside. With `known`, the record of an earlier start,
-    nothing is decoded: content is hashed and compared with it.
+    nothing is decoded: content is hashed and compared with it. Unless it is `to_learn` from, one
+    class will do, and one example of a class.
 
     Raises `DataError` where the data cannot be used or more than `UNREADABLE_SHARE` of it is
     unreadable, `PluginError` where a plugin's loader fails, and `RunFolderError` where the data
@@ -64,7 +66,8 @@ def load(
     set_aside = _set_aside(dataset, readings)
     kept = [row for row in rows if readings[row].fault is None]
     usable, remarks = _used_classes(_subset(dataset, kept))
-    checks.learnable(usable)
+    if to_learn or not usable.ids:
+        checks.learnable(usable)
     hashes = tuple(readings[row].hash for row in kept)
     sides = tuple(readings[row].side for row in kept)
     sizes = Counter(usable.labels)

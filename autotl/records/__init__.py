@@ -53,6 +53,7 @@ from autotl.records.results import (
     RunRecords,
 )
 from autotl.records.trials import Head, Ledger, Numbers, Recipe, SearchRecord, Trial, TrialResult
+from autotl.records.verified import AbstentionScore, Scores, Verified, VerifiedData
 from autotl.records.words import (
     CONTRACT,
     KINDS,
@@ -82,6 +83,7 @@ __all__ = [
     "Backbone",
     "Budget",
     "CONTRACT",
+    "AbstentionScore",
     "ClassScore",
     "CurvePoint",
     "Dataset",
@@ -114,6 +116,7 @@ __all__ = [
     "RunRecords",
     "SPLITS",
     "STRATEGIES",
+    "Scores",
     "SearchRecord",
     "SetAside",
     "Similarity",
@@ -125,6 +128,8 @@ __all__ = [
     "Strategy",
     "Trial",
     "TrialResult",
+    "Verified",
+    "VerifiedData",
     "Weights",
     "from_json",
     "names",

@@ -1,0 +1,84 @@
+"""Figures of a model on examples of known classes, as the terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from autotl.prediction import Model, Predicted
+    from autotl.records import AbstentionScore, Interval, Scores
+
+
+class Judge:
+    """Holds predictions against the folders that the images lie in."""
+
+    def __init__(self, model: Model, inputs: tuple[str, ...]) -> None:
+        from autotl.delivery import Tally, known
+
+        self.paths, self.labels = known(model, inputs)
+        self.tally = Tally(model)
+
+    def watching(self, predicted: Iterable[Predicted]) -> Iterator[Predicted]:
+        """The same predictions, counted as they go by."""
+        return self.tally.watching(predicted, self.labels)
+
+    def tell(self, *, as_json: bool) -> None:
+        """The figures on standard error, and as a line of JSON on standard output."""
+        import json
+
+        from autotl.cli.console import show_remarks
+        from autotl.records import to_json
+
+        scores = self.tally.scores()
+        if as_json:
+            print(json.dumps({"evaluation": to_json(scores)}, ensure_ascii=False), flush=True)
+        show_remarks(lines(scores))
+
+
+def interval(figure: Interval) -> str:
+    """A figure with its 95 % interval."""
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def lines(scores: Scores) -> Iterator[Any]:
+    """The figures in words, then a table of the classes, as rich renderables."""
+    from rich.text import Text
+
+    yield from map(Text, _figures(scores))
+    yield _table(scores)
+
+
+def _figures(scores: Scores) -> Iterator[str]:
+    unread = f"; {scores.unreadable:,} could not be read" if scores.unreadable else ""
+    yield f"Accuracy           {interval(scores.accuracy)} on {scores.examples:,} images{unread}"
+    yield f"Balanced accuracy  {interval(scores.balanced_accuracy)}"
+    yield f"Macro-F1           {interval(scores.macro_f1)}"
+    if scores.abstention is not None:
+        yield f"Abstention         {_abstention(scores.abstention, scores.examples)}"
+
+
+def _abstention(score: AbstentionScore, examples: int) -> str:
+    answered = (
+        f"answers {score.answered:,} of {examples:,} ({100 * score.coverage:.1f} %) "
+        f"at a probability of {score.threshold:.3f} or more"
+    )
+    right = "" if score.precision is None else f", right in {interval(score.precision)} of them"
+    return answered + right
+
+
+def _table(scores: Scores) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("class", overflow="fold")
+    for name in ("images", "precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    for each in scores.per_class:
+        figures = (f"{value:.3f}" for value in (each.precision, each.recall, each.f1))
+        table.add_row(Text(each.name), f"{each.examples:,}", *figures)
+    return table

@@ -1,0 +1,50 @@
+"""An onnxruntime session as we open it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autotl.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+LOAD_FORMAT = "session.load_model_format"
+SPINNING = "session.intra_op.allow_spinning"
+
+
+def open_session(
+    path: Path, *, optimised: bool = True, threads: int | None = None, spinning: bool = True
+) -> onnxruntime.InferenceSession:
+    """A session on the processor with all of onnxruntime's optimisations, or with none.
+
+    `threads` is how many it computes with, None as many as there are cores; without `spinning`
+    those that wait leave the processor to others. Raises `UsageError` where onnxruntime does not
+    load the file. Look at a file of unknown origin with `examined` first.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what is an error is raised, and not told of twice
+    # told by its content a file could be of onnxruntime's own format, which nobody looked at
+    options.add_session_config_entry(LOAD_FORMAT, "ONNX")
+    options.add_session_config_entry(SPINNING, "1" if spinning else "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # to the same provider, with a remark on standard output
+            read_config_from_model=0,
+        )
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise UsageError(
+            f"onnxruntime cannot load {path}.",
+            details=tuple(str(error).splitlines()[:1]),
+            hint="Name the model.onnx that `autotl fit` wrote, or its run folder.",
+        ) from error

@@ -1,0 +1,24 @@
+"""A carded ONNX file and raw inputs in, labels out: onnxruntime, NumPy and Pillow.
+
+The `onnx` package takes part once, in the look at the file before it is loaded (`modelfile`).
+"""
+
+from autotl.prediction.inputs import Content, Item, items
+from autotl.prediction.model import CARD_KEY, CARD_SCHEMA, Model, open_model
+from autotl.prediction.predicting import BATCH, Answer, Predicted, answers, predict, predict_items
+
+__all__ = [
+    "BATCH",
+    "CARD_KEY",
+    "CARD_SCHEMA",
+    "Answer",
+    "Content",
+    "Item",
+    "Model",
+    "Predicted",
+    "answers",
+    "items",
+    "open_model",
+    "predict",
+    "predict_items",
+]
