@@ -19,8 +19,8 @@ import openvino.opset15 as op
 import pytest
 
 import autotl
-from autotl import delivery
 from autotl.cli.export import export
+from autotl.delivery import delivering
 from autotl.errors import ParityError, RunFolderError, UsageError
 from autotl.export.formats import FORMATS, openvino
 from autotl.files import sha256
@@ -231,11 +231,11 @@ def test_what_a_killed_process_left_is_removed(run: Path) -> None:
 
 def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
     target = tmp_path / "new" / "deep" / "target"
-    with contextlib.suppress(KeyboardInterrupt), delivery._beside(target) as (made, _):
+    with contextlib.suppress(KeyboardInterrupt), delivering._beside(target) as (made, _):
         (made / "half").write_text("")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    with delivery._beside(target) as (made, scratch):
+    with delivering._beside(target) as (made, scratch):
         (made / "whole").write_text("")
         (scratch / "rest").write_text("")
         assert not target.exists()
