@@ -14,8 +14,6 @@ from typing import Any
 
 import filelock
 import numpy as np
-import openvino as ov
-import openvino.opset15 as op
 import pytest
 
 import autotl
@@ -23,6 +21,7 @@ from autotl.cli.export import export
 from autotl.delivery import delivering
 from autotl.errors import ParityError, RunFolderError, UsageError
 from autotl.export.formats import FORMATS, openvino
+from autotl.export.formats.openvino_import import imported
 from autotl.files import sha256
 from autotl.records import Delivered, from_json
 from tests.images import write_class_folders
@@ -198,14 +197,14 @@ def test_a_run_that_another_process_works_on_is_refused(run: Path) -> None:
 def test_where_the_gate_refuses_nothing_is_left_and_the_figures_are_told(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = openvino.write
+    right, ov = openvino.write, imported()
 
     def blue_first(onnx: Path, preprocessing: Any, path: Path) -> None:
         right(onnx, preprocessing, path.with_name("right.xml"))
         model = ov.Core().read_model(path.with_name("right.xml"))
         pixels = openvino._named(model, "pixels")
         readers = list(pixels.get_target_inputs())
-        turned = op.gather(pixels, np.array([2, 1, 0]), np.array(3))
+        turned = ov.opset15.gather(pixels, np.array([2, 1, 0]), np.array(3))
         for reader in readers:
             reader.replace_source_output(turned.output(0))
         ov.save_model(model, path, compress_to_fp16=False)

@@ -18,8 +18,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import openvino as ov
-import openvino.opset15 as op
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,11 +27,16 @@ from autotl.errors import ParityError, UsageError
 from autotl.export import gate, runtime
 from autotl.export.asking import Subject
 from autotl.export.formats import FORMATS, Source, format_named, openvino, saved_model, triton
+from autotl.export.formats.openvino_import import imported
 from autotl.export.formats.openvino_resize import front
 from autotl.pixels import resize
 from autotl.records import Dataset, Preprocessing, Split, SplitRecord, to_json
 from autotl.worker import Worker
 from tests.images import encoded
+
+ROOT = Path(__file__).parents[1]
+ov = imported()
+op = ov.opset15
 
 SIZE = 16
 CLASSES = ("amber", "blau", "grün")
@@ -267,8 +270,8 @@ def expected(source: Source, image: np.ndarray[Any, Any]) -> tuple[str, float]:
 def test_the_readme_s_lines_label_an_image_without_us(
     made: Any, source: Source, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "keras").mkdir()
-    (tmp_path / "keras" / "__init__.py").write_text("raise ImportError('not needed')")
+    for module in ("keras", "openvino_telemetry"):
+        (tmp_path / f"{module}.py").write_text("raise ImportError('not needed')")
     image = photograph(77)
     (tmp_path / "new.png").write_bytes(encoded(image))
     folder = made[name].folder
@@ -297,6 +300,29 @@ def test_a_saved_model_is_loaded_once_for_many_questions_and_again_once_it_chang
     (folder / "saved_model.pb").write_bytes(b"torn")
     with pytest.raises(ParityError, match="does not load"):
         candidate.answer(np.zeros((1, 5, 5, 3), np.uint8))
+
+
+def test_openvino_sends_no_figures_and_writes_nothing_to_the_home(
+    source: Source, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from autotl.export.formats import openvino\n"
+        "from autotl.records import Preprocessing\n"
+        "openvino.write(Path(sys.argv[1]), Preprocessing(size=16), Path(sys.argv[2]))\n"
+        "openvino.candidate(Path(sys.argv[2]), ('a', 'b', 'c'))\n"
+        "assert not [name for name in sys.modules if name.startswith('openvino_telemetry.')]"
+    )
+    (tmp_path / "home").mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", code, str(source.onnx), str(out / "model.xml")],
+        check=True,
+        env=os.environ | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
+    )
+    assert list((tmp_path / "home").iterdir()) == []
+    assert sorted(path.name for path in out.iterdir()) == ["model.bin", "model.xml"]
 
 
 # ---- the registry ----

@@ -1,8 +1,7 @@
 """OpenVINO's intermediate representation: `model.xml` and `model.bin`, checked in its runtime.
 
-It is read from the ONNX file by the runtime itself: `openvino.convert_model` would send usage
-figures over the network. Its resize is put in place of the ONNX file's, which OpenVINO computes
-otherwise than Pillow.
+It is read from the ONNX file by the runtime itself. Its resize is put in place of the ONNX file's,
+which OpenVINO computes otherwise than Pillow.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from autotl.calls import Progress
 from autotl.errors import ParityError
 from autotl.export.asking import Answer, Candidate, Pixels
+from autotl.export.formats.openvino_import import imported
 from autotl.export.formats.openvino_resize import front
 from autotl.export.formats.source import Source, write_card, write_readme
 from autotl.export.gate import Checked, hold
@@ -51,7 +51,8 @@ print(answer["label"][0], answer["probabilities"][0].max())
 ```
 
 Keep the precision hint: without it OpenVINO takes bfloat16 or float16 where the processor has it,
-which is not what was checked.
+which is not what was checked. Importing `openvino` sends usage figures to its makers, unless
+`openvino_telemetry` is uninstalled or declined (`opt_in_out --opt_out`).
 """
 
 REMARKS = ("OpenVINO Model Server, and devices other than the processor, were not run.",)
@@ -74,8 +75,7 @@ def write(onnx: Path, preprocessing: Preprocessing, path: Path) -> None:
     """Write the ONNX file's model, with the resize in OpenVINO's operators, as `path` (.xml) and
     a .bin beside it, in float32; raises `ParityError` where OpenVINO cannot.
     """
-    import openvino
-
+    openvino = imported()
     try:
         given = openvino.Core().read_model(onnx)
         image, pixels = front(preprocessing)
@@ -94,8 +94,7 @@ def candidate(path: Path, classes: Sequence[str]) -> Candidate:
 
     Raises `ParityError` where it does not load or has other inputs or outputs than declared.
     """
-    import openvino
-
+    openvino = imported()
     core = openvino.Core()
     try:
         model = core.read_model(path)

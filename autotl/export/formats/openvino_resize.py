@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autotl.export.formats.openvino_import import imported
 from autotl.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ def front(preprocessing: Preprocessing) -> tuple[openvino.Node, openvino.Node]:
     """`image`, a parameter, uint8 (batch, height, width, 3) of any size, and the node that makes
     float32 (batch, size, size, 3) of it, whole levels 0 to 255, as `pixels.resize` does.
     """
-    import openvino.opset15 as op
-    from openvino import PartialShape
+    op = _operators()
 
-    image = op.parameter(PartialShape([-1, -1, -1, 3]), np.uint8, name="image")
+    image = op.parameter(imported().PartialShape([-1, -1, -1, 3]), np.uint8, name="image")
     shape = op.shape_of(image)
     height, width = (op.gather(shape, _whole(axis), _whole(0)) for axis in (1, 2))
     size = preprocessing.size
@@ -47,7 +47,7 @@ def front(preprocessing: Preprocessing) -> tuple[openvino.Node, openvino.Node]:
 
 def _cropped(side: Any, shorter: Any, size: int) -> tuple[Any, Any]:
     """The length that a side is resized to, and where the cut of `size` begins in it."""
-    import openvino.opset15 as op
+    op = _operators()
 
     doubled = op.add(op.multiply(side, _whole(2 * size)), shorter)
     length = op.divide(doubled, op.multiply(shorter, _whole(2)))
@@ -58,7 +58,7 @@ def _weights(side: Any, length: Any, start: Any, size: int) -> Any:
     """float32 (size, side): how much of each given pixel goes into the `size` ones from `start` on
     of the `length` that are made of the side. Distances are exact for sides below 2 ** 23 / length.
     """
-    import openvino.opset15 as op
+    op = _operators()
 
     given, made = (op.convert(number, "f32") for number in (side, length))
     columns = op.range(_whole(0), side, _whole(1), "i64")
@@ -76,14 +76,14 @@ def _weights(side: Any, length: Any, start: Any, size: int) -> Any:
 
 def _middles(places: Any) -> Any:
     """Twice the middles of the pixels at the places, as float32."""
-    import openvino.opset15 as op
+    op = _operators()
 
     return op.add(op.multiply(op.convert(places, "f32"), _real(2)), _real(1))
 
 
 def _cubic(distance: Any) -> Any:
     """Keys's kernel with a = -1/2, of distances from 0 on."""
-    import openvino.opset15 as op
+    op = _operators()
 
     near = _polynomial(distance, 1.5, -2.5, 0.0, 1.0)
     far = _polynomial(distance, -0.5, 2.5, -4.0, 2.0)
@@ -92,7 +92,7 @@ def _cubic(distance: Any) -> Any:
 
 
 def _polynomial(x: Any, *coefficients: float) -> Any:
-    import openvino.opset15 as op
+    op = _operators()
 
     total = _real(coefficients[0])
     for coefficient in coefficients[1:]:
@@ -102,18 +102,22 @@ def _polynomial(x: Any, *coefficients: float) -> Any:
 
 def _levels(values: Any) -> Any:
     """Rounded to whole levels, as Pillow does between its passes and after them."""
-    import openvino.opset15 as op
+    op = _operators()
 
     return op.clamp(op.floor(op.add(values, _real(0.5))), 0.0, 255.0)
 
 
+def _operators() -> Any:
+    return imported().opset15
+
+
 def _whole(values: Any) -> Any:
-    import openvino.opset15 as op
+    op = _operators()
 
     return op.constant(np.asarray(values, np.int64))
 
 
 def _real(value: float) -> Any:
-    import openvino.opset15 as op
+    op = _operators()
 
     return op.constant(np.float32(value))
