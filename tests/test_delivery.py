@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 import autotl
 from autotl.cli.export import export
 from autotl.delivery import delivering
-from autotl.errors import ParityError, RunFolderError, UsageError
+from autotl.errors import DiskError, ParityError, RunFolderError, UsageError
 from autotl.export.formats import FORMATS, openvino
 from autotl.export.formats.openvino_import import imported
 from autotl.files import sha256
@@ -221,6 +223,21 @@ def test_where_the_gate_refuses_nothing_is_left_and_the_figures_are_told(
     assert not (run / "export").exists()
 
 
+def test_a_disk_that_is_too_small_or_full_is_told(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, "triton", replace(FORMATS["triton"], make=full))
+    with pytest.raises(DiskError, match="is full; it needs about"):
+        autotl.deliver(run, "triton")
+    monkeypatch.setattr(delivery, "_TIMES_MODEL", 1e9)
+    with pytest.raises(DiskError, match=r"Only \d+ MB are free"):
+        autotl.deliver(run, "triton")
+    assert not (run / "export").exists()
+
+
 def test_what_a_killed_process_left_is_removed(run: Path) -> None:
     left = run / "export" / ".writing-0123456789ab"
     (left / "made").mkdir(parents=True)
@@ -230,11 +247,11 @@ def test_what_a_killed_process_left_is_removed(run: Path) -> None:
 
 def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
     target = tmp_path / "new" / "deep" / "target"
-    with contextlib.suppress(KeyboardInterrupt), delivering._beside(target) as (made, _):
+    with contextlib.suppress(KeyboardInterrupt), delivering._beside(target, 0) as (made, _):
         (made / "half").write_text("")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    with delivering._beside(target) as (made, scratch):
+    with delivering._beside(target, 0) as (made, scratch):
         (made / "whole").write_text("")
         (scratch / "rest").write_text("")
         assert not target.exists()

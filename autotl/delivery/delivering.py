@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autotl import loading
-from autotl.errors import ParityError, RunFolderError, UsageError
+from autotl.errors import DiskError, ParityError, RunFolderError, UsageError
 from autotl.export.asking import Subject
 from autotl.export.formats import Source, format_named
 from autotl.files import expanded, file_ref, sync
@@ -30,12 +30,15 @@ from autotl.records import (
     SplitRecord,
 )
 from autotl.request import Request
-from autotl.run import Run, disk, reopen, versions
+from autotl.run import LEAST_FREE_BYTES, Run, disk, full_disk, reopen, versions
 from autotl.sitting import Listener, Silent
 from autotl.split import split
 from autotl.worker import Worker
 
 R = TypeVar("R")
+
+_TIMES_MODEL = 2
+"""What was written, and what the gate asks and is answered, in sizes of both model files."""
 
 
 def deliver(
@@ -60,14 +63,17 @@ def deliver(
     format_ = format_named(to)
     folder = load(run).folder
     target = expanded(Path(out)) if out else folder / "export" / format_.name
-    _check_free(target)
+    _check_absent(target)
     with reopen(folder, read_only=True, locked=True) as opened, Worker() as worker:
         worker.warm()
         onnx = opened.check(_record(opened, "export", Export).model)
         keras_model = opened.check(_record(opened, "evaluate", Evaluation).model)
         dataset, rows = _rows(opened, data, heard)
         heard.step_started(format_.name)
-        with _beside(target.absolute()) as (made, scratch):
+        needed = LEAST_FREE_BYTES + _TIMES_MODEL * (
+            onnx.stat().st_size + keras_model.stat().st_size
+        )
+        with _beside(target.absolute(), needed) as (made, scratch):
             subject = Subject(
                 keras_model=keras_model,
                 dataset=dataset,
@@ -123,7 +129,7 @@ def _rows(run: Run, data: Any, listener: Listener) -> tuple[Dataset, Split]:
     return loaded.dataset, rows
 
 
-def _check_free(target: Path) -> None:
+def _check_absent(target: Path) -> None:
     if os.path.lexists(target):
         raise UsageError(
             f"{target} exists already.", hint="Name another folder with --out, or remove it."
@@ -131,9 +137,11 @@ def _check_free(target: Path) -> None:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[tuple[Path, Path]]:
+def _beside(target: Path, needed: int) -> Iterator[tuple[Path, Path]]:
     """A folder that becomes `target` once all went well, and one for temporary files; where
     anything is raised neither is left, nor a folder that was made for them.
+
+    Raises `DiskError` where fewer than `needed` bytes are free, or the disk was full in between.
     """
     missing = [path for path in target.parents if not path.exists()]
     temporary = target.parent / f".writing-{uuid.uuid4().hex[:12]}"
@@ -142,15 +150,29 @@ def _beside(target: Path) -> Iterator[tuple[Path, Path]]:
         with disk(target):
             made.mkdir(parents=True)
             scratch.mkdir()
+            free = shutil.disk_usage(made).free
+        if free < needed:
+            raise _too_small(f"Only {free / 1e6:.0f} MB are free for {target}", needed)
         yield made, scratch
         with disk(target):
             for path in (*made.rglob("*"), made):
                 sync(path)
-            _check_free(target)
+            _check_absent(target)
             made.rename(target)
             sync(target.parent)
+    except OSError as error:
+        if full_disk(error):
+            raise _too_small(f"The disk that holds {target} is full", needed) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         for path in missing:
             with suppress(OSError):
                 path.rmdir()
+
+
+def _too_small(said: str, needed: int) -> DiskError:
+    return DiskError(
+        f"{said}; it needs about {needed / 1e6:.0f} MB.",
+        hint="Free some space, or name a folder on another disk with --out.",
+    )

@@ -11,8 +11,18 @@ after its last line is not known and not counted.
 """
 
 from autotl.run.folder import Observer, Run
-from autotl.run.journal import disk
+from autotl.run.journal import disk, full_disk
 from autotl.run.ledger import JournalLedger
-from autotl.run.opening import open_run, reopen, versions
+from autotl.run.opening import LEAST_FREE_BYTES, open_run, reopen, versions
 
-__all__ = ["JournalLedger", "Observer", "Run", "disk", "open_run", "reopen", "versions"]
+__all__ = [
+    "LEAST_FREE_BYTES",
+    "JournalLedger",
+    "Observer",
+    "Run",
+    "disk",
+    "full_disk",
+    "open_run",
+    "reopen",
+    "versions",
+]
