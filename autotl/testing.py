@@ -297,7 +297,7 @@ def _pretrained_problems(random: keras.Model, one: keras.Model, two: keras.Model
 
 
 def _graph_problems(what: str, first: keras.Model, second: keras.Model) -> Iterator[str]:
-    """How the layers of two networks differ, their names, kinds and shapes."""
+    """How the layers of two networks differ, their names, kinds and shapes, and their weights'."""
     mine, theirs = _layers(first), _layers(second)
     if len(mine) != len(theirs):
         yield f"{what} has {len(theirs)} layers, not {len(mine)}"
@@ -312,7 +312,7 @@ def _layers(net: keras.Model) -> list[tuple[str, str, str, str]]:
             layer.name,
             type(layer).__name__,
             str(layer.output.shape if hasattr(layer.output, "shape") else ""),
-            str([tuple(weight.shape) for weight in layer.weights]),
+            str([(weight.name, tuple(weight.shape)) for weight in layer.weights]),
         )
         for layer in net.layers
         if type(layer).__name__ != "InputLayer"

@@ -300,6 +300,8 @@ NETS = """
         y = keras.layers.Conv2D(4, 3, padding="same", name="b")(x)
         if fault == "bypass":
             y = keras.layers.Add(name="sum")([y, x])
+        if fault == "unnamed weight":
+            y = unnamed()(y)
         if fault == "not finite":
             y = keras.layers.Rescaling(float("inf"), name="c")(y)
         net = keras.Model(inputs, keras.layers.ReLU(name="out")(y))
@@ -311,12 +313,32 @@ NETS = """
                 net.get_layer(name).set_weights([np.full_like(v, rows[0]) for v in values])
         return net
 
+    def unnamed():
+        import keras
+
+        class Scale(keras.layers.Layer):
+            def build(self, shape):
+                self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+            def call(self, x):
+                return x * self.factor
+
+        return Scale(name="scale")
+
     BUILDS = []
 
     def faulty(fault):
         return lambda size, weights: build(size, weights, fault=fault)
     """
-FAULTY = ("numbered", "other graph", "bypass", "not finite", "unread", "half read")
+FAULTY = (
+    "numbered",
+    "other graph",
+    "bypass",
+    "not finite",
+    "unread",
+    "half read",
+    "unnamed weight",
+)
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +387,7 @@ def test_a_good_backbone_conforms(nets):
         ("not_finite", "not finite"),
         ("unread", "leaves some weights at random"),
         ("half_read", "leaves some weights at random"),
+        ("unnamed_weight", "a second random build differs from layer"),
         ("no_such", "could not be built"),
     ],
 )

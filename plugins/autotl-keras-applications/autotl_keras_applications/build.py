@@ -56,13 +56,21 @@ def _built(network: Network, input_size: int, weights: Path | None) -> keras.Mod
 
 
 def _number_anew(model: keras.Model) -> None:
-    """Number the layers that Keras named itself (`add`, `add_1`, ...) within the model."""
+    """Number what Keras named itself (layers `add`, `add_1`, weights `variable_7`) within the
+    model, in order.
+    """
     counted: Counter[str] = Counter()
+
+    def renamed(name: str, kind: str) -> str:
+        if not re.fullmatch(rf"{kind}(_\d+)?", name):
+            return name
+        counted[kind] += 1
+        return f"{kind}_{counted[kind] - 1}" if counted[kind] > 1 else kind
+
     for layer in model.layers:
-        kind = _snake(type(layer).__name__)
-        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
-            layer.name = f"{kind}_{counted[kind]}" if counted[kind] else kind
-            counted[kind] += 1
+        layer.name = renamed(layer.name, _snake(type(layer).__name__))
+        for variable in layer.weights:
+            variable._name = renamed(variable.name, "variable")  # no public way to name it
 
 
 def _snake(name: str) -> str:
