@@ -232,7 +232,7 @@ def test_a_disk_that_is_too_small_or_full_is_told(
     monkeypatch.setitem(FORMATS, "triton", replace(FORMATS["triton"], make=full))
     with pytest.raises(DiskError, match="is full; it needs about"):
         autotl.deliver(run, "triton")
-    monkeypatch.setattr(delivery, "_TIMES_MODEL", 1e9)
+    monkeypatch.setattr(delivering, "_TIMES_MODEL", 1e9)
     with pytest.raises(DiskError, match=r"Only \d+ MB are free"):
         autotl.deliver(run, "triton")
     assert not (run / "export").exists()
