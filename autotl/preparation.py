@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from autotl import loading
-from autotl.activations import store_pixels
-from autotl.errors import PluginError, RunFolderError, UsageError
+from autotl.activations import exports, store_pixels
+from autotl.errors import ParityError, PluginError, RunFolderError, UsageError
 from autotl.files import sha256
+from autotl.measure.measuring import within
 from autotl.plugins import locate_backbone
-from autotl.records import Backbone, LoadRecord, LocatedBackbone, Split, SplitRecord, StoredPixels
+from autotl.records import (
+    Backbone,
+    LoadRecord,
+    LocatedBackbone,
+    Measurements,
+    Split,
+    SplitRecord,
+    StoredPixels,
+    to_json,
+)
 from autotl.request import Request, one_of
 from autotl.settling import Settling, backbone, instead, sized, way_out
 from autotl.sitting import Sitting
@@ -48,6 +58,8 @@ def prepared(
     located = at.once("backbone", locate, verify=_same_weights)
     located = _with_weights(at, located, wanted)
     check_stages(at.asked, located.backbone)
+    with way_out(at, located):
+        _check_export(at, located, cache, worker)
     pixels = store_pixels(
         loaded.dataset,
         loaded.hashes,
@@ -77,6 +89,26 @@ def check_stages(asked: Request, backbone: Backbone) -> None:
         one_of(asked.frozen, stages[:-1], f"stage to freeze up to in {name}:")
     if asked.tap is not None:
         one_of(asked.tap, stages, f"stage of {name} called")
+
+
+def _check_export(at: Sitting, located: LocatedBackbone, cache: Path, worker: Worker) -> None:
+    """Raise `PluginError` where the backbone cannot be converted, before anything is trained.
+
+    A conversion is tried unless the store knows of one, or the run is past its measurements.
+    """
+    past = at.run is not None and at.run.recorded("measure", Measurements) is not None
+    if past or exports.shown(located, cache):
+        return
+    spec = {"located": to_json(located), "folder": str(cache)}
+    limits = ("converting the backbone", at.seconds_left(), at.listener.progress)
+    try:
+        within(worker, exports.SHOW, spec, *limits)
+    except ParityError as error:
+        name = located.backbone.name
+        raise PluginError(
+            f"{name} cannot be exported to ONNX, so nothing was trained with it: {error.message}",
+            details=error.details,
+        ) from error
 
 
 def _crops(at: Sitting) -> bool:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autotl.activations import exports
 from autotl.errors import AutotlError
 from autotl.files import sha256
 from autotl.loading import load
@@ -83,7 +84,8 @@ def check_backbone(
     Built with the weights that are on this machine (or `weights`) and at random, repeatedly and
     in turns, at its least and its default input size: the stages bear the same names each time and
     are single-tensor cuts, in order; pretrained and random graphs are equal; the weights file
-    decides every weight; the output of an image is finite; the number of parameters is as stated.
+    decides every weight; the output of an image is finite; the number of parameters is as stated;
+    its ONNX graph gives what the network gives, unless the field `no_export` says why it cannot.
     Without weights on this machine what concerns them is not checked. `worker` serves where many
     backbones are checked; without it, each check starts one.
     """
@@ -268,7 +270,7 @@ def examine_backbone(spec: Any, progress: Any) -> list[str]:
         weights=None,
     )
     first = build(located, pretrained=False, seed=1)
-    build(small, pretrained=False, seed=1)
+    least = build(small, pretrained=False, seed=1)
     again = build(located, pretrained=False, seed=1)
     other = build(located, pretrained=False, seed=2)
     problems = [*_random_problems(first, again, other), *_output_problems(located, first)]
@@ -276,7 +278,10 @@ def examine_backbone(spec: Any, progress: Any) -> list[str]:
         one = build(located, pretrained=True, seed=1)
         two = build(located, pretrained=True, seed=2)
         problems += [*_pretrained_problems(first, one, two), *_output_problems(located, one)]
-    return [*problems, *_statistics_problems(located.backbone, first)]
+    problems += _statistics_problems(located.backbone, first)
+    if not problems:
+        problems += _export_problems(small, least)
+    return problems
 
 
 def _random_problems(first: keras.Model, again: keras.Model, other: keras.Model) -> Iterator[str]:
@@ -317,6 +322,21 @@ def _layers(net: keras.Model) -> list[tuple[str, str, str, str]]:
         for layer in net.layers
         if type(layer).__name__ != "InputLayer"
     ]
+
+
+def _export_problems(located: LocatedBackbone, net: keras.Model) -> Iterator[str]:
+    from autotl.model import prepare
+
+    if located.backbone.no_export:
+        return
+    shape = (2, located.input_size, located.input_size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    problem = exports.problem(net, prepare(pixels, located.preprocessing))
+    if problem:
+        yield (
+            f"its ONNX graph is not the network, for which it will be refused: {problem} (where it "
+            "cannot be mended, no_export is the place to say why)"
+        )
 
 
 def _statistics_problems(backbone: Backbone, net: keras.Model) -> Iterator[str]:

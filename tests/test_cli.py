@@ -285,10 +285,12 @@ def test_backbones_show_a_plugin_s_words_as_they_are(capsys: pytest.CaptureFixtu
     sizes = {"least": 32, "most": 64}
     words = {"name": "n", "parameters": 10, "license": "MIT [x]", "weights_license": "[/y]"}
     row = {**words, "input_sizes": sizes, "weights_here": True, "source_domain": "photos [all]"}
+    row["no_export"] = "it needs [z]"
     console.show([cli_backbones._table([row])])
     told = capsys.readouterr().out
     assert "MIT [x]; [/y]" in told
     assert "photos [all]" in told
+    assert "it needs [z]" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("command", ["plugins", "backbones"])

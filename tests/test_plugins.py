@@ -339,6 +339,9 @@ def test_a_valid_backbone_passes_and_lists_become_tuples():
         ({"parameters": 0}, "parameters"),
         ({"parameters": 1.5}, "int"),
         ({"license": ""}, "license is empty"),
+        ({"no_export": " "}, "no_export must say why, or be empty"),
+        ({"no_export": True}, "str"),
+        ({"no_partial_freeze": "\t"}, "no_partial_freeze must say why, or be empty"),
         ({"source_domain": ""}, "source_domain is empty"),
         ({"kind": "smell"}, "kind 'smell' is not known"),
         ({"input_sizes": InputSizes(least=64, most=32, default=64)}, "input_sizes"),
@@ -442,6 +445,24 @@ def test_the_first_file_that_is_here_is_taken(models):
         (models / name).write_bytes(b"abc")
     path, _ = room.locate(offer(weighted(files=("a.h5", "b.h5", "c.h5"))).backbones[0])
     assert path == models / "b.h5"
+
+
+def test_what_cannot_be_exported_is_refused_by_name_and_never_chosen(models):
+    (models / "tiny.h5").write_bytes(b"abc")
+    (models / "great.h5").write_bytes(b"abc")
+    great = weighted("Great", ("great.h5",), parameters=10**9, no_export="It sings.")
+    both = offer(great, weighted())
+    with pytest.raises(
+        PluginError, match=r"^Great cannot be exported to ONNX: It sings\."
+    ) as caught:
+        room.choose_backbone(both, "great", need_weights=False)
+    assert caught.value.hint == "Usable now: Tiny."
+    assert room.choose_backbone(both, "auto").offered.backbone.name == "Tiny"
+    assert room.choose_backbone(both, "auto", need_weights=False).offered.backbone.name == "Tiny"
+    assert [one.offered.backbone.name for one in room.usable(both)] == ["Tiny"]
+    assert room.present(both) == ["Tiny"]
+    with pytest.raises(PluginError, match="No installed backbone"):
+        room.choose_backbone(offer(great), "auto")
 
 
 def test_a_file_with_another_checksum_is_refused(models):

@@ -302,6 +302,9 @@ NETS = """
             y = keras.layers.Add(name="sum")([y, x])
         if fault == "unnamed weight":
             y = unnamed()(y)
+        if fault == "not convertible":
+            resize = keras.layers.Resizing(4, 4, interpolation="bicubic", antialias=True, name="c")
+            y = resize(y)
         if fault == "not finite":
             y = keras.layers.Rescaling(float("inf"), name="c")(y)
         net = keras.Model(inputs, keras.layers.ReLU(name="out")(y))
@@ -338,6 +341,7 @@ FAULTY = (
     "unread",
     "half read",
     "unnamed weight",
+    "not convertible",
 )
 
 
@@ -395,6 +399,13 @@ def test_a_network_that_does_not_conform_is_told_why(nets, function, text):
     worker, weights = nets
     with pytest.raises(AssertionError, match=text):
         check_backbone(toy(function), weights=weights, worker=worker)
+
+
+def test_a_network_that_cannot_be_exported_is_to_say_why(nets):
+    worker, weights = nets
+    with pytest.raises(AssertionError, match=r"ScaleAndTranslate.*no_export is the place"):
+        check_backbone(toy("not_convertible"), weights=weights, worker=worker)
+    check_backbone(toy("not_convertible", no_export="ONNX has it not"), worker=worker)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def backbones(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:
     """List the installed backbones.
 
-    Says of each whether its weights are on this machine.
+    Says of each whether its weights are on this machine, and why one cannot be exported.
     """
     from autotl.cli.console import log_level, print_json, show
     from autotl.plugins import discover
@@ -60,8 +60,9 @@ def _table(rows: list[dict[str, Any]]) -> Any:
         license_ = row["license"] + (
             f"; {row['weights_license']}" if row["weights_license"] else ""
         )
+        refused = f" (cannot be exported: {row['no_export']})" if row["no_export"] else ""
         cells = (
-            row["name"],
+            row["name"] + refused,
             f"{row['parameters'] / 1e6:.2f} M",
             f"{sizes['least']} to {sizes['most']}",
             "here" if row["weights_here"] else "not here",

@@ -100,12 +100,20 @@ def _backbone(given: Backbone) -> Iterator[str]:
     for field in ("license", "source_domain"):
         if not getattr(given, field):
             yield f"{field} is empty"
+    yield from _reasons(given)
     yield from _sizes(given.input_sizes)
     yield from _preprocessing(given.preprocessing, given.input_sizes)
     for weights in given.weights:
         yield from _weights(weights)
     if given.reference_statistics is not None:
         yield from _statistics(given.reference_statistics)
+
+
+def _reasons(given: Backbone) -> Iterator[str]:
+    for field in ("no_partial_freeze", "no_export"):
+        reason = getattr(given, field)
+        if reason and not reason.strip():
+            yield f"{field} must say why, or be empty"
 
 
 def _sizes(sizes: InputSizes) -> Iterator[str]:

@@ -84,7 +84,8 @@ def choose_backbone(
     A backbone that was named may be downloaded where `download` allows it; "auto" never is.
     `progress` is told of a download.
     With `need_weights` False (for `scratch`) weights are taken where they are here, and not
-    asked for where not. Raises `PluginError` that says what is missing and what can be used.
+    asked for where not. Raises `PluginError` that says what is missing and what can be used, or why
+    the backbone cannot be exported.
     """
     if name.lower() == AUTO:
         if weights_file is not None:
@@ -94,6 +95,9 @@ def choose_backbone(
             )
         return auto(plugins, need_weights=need_weights, input_size=input_size)
     offered = find(plugins, name)
+    if offered.backbone.no_export:
+        why = f"{offered.backbone.name} cannot be exported to ONNX: {offered.backbone.no_export}"
+        raise PluginError(f"{why.rstrip('. ')}.", hint=_usable(plugins, offered))
     if weights_file is None and not need_weights and here(offered) is None:
         return Candidate(offered=offered, weights=None, sha256=None)
     try:
@@ -197,7 +201,9 @@ def present(plugins: Plugins, input_size: int | None = None) -> list[str]:
 
 
 def _by_size(plugins: Plugins) -> list[OfferedBackbone]:
-    return sorted(plugins.backbones, key=lambda o: (-o.backbone.parameters, o.backbone.name))
+    """The backbones that can be exported, those with the most parameters first."""
+    able = (offered for offered in plugins.backbones if not offered.backbone.no_export)
+    return sorted(able, key=lambda o: (-o.backbone.parameters, o.backbone.name))
 
 
 def here(offered: OfferedBackbone) -> Path | None:
@@ -220,7 +226,6 @@ def locate(
     progress: Progress | None = None,
 ) -> tuple[Path | None, str | None]:
     """The weights file and its SHA-256; (None, None) where there is none on this machine.
-
     `weights_file` goes before everything else and is taken on trust. Of the backbone's own files
     the first that is here is taken, and must have the checksum that the plugin states.
     """
@@ -366,8 +371,8 @@ _SUPPLY = (
 
 
 def _usable(plugins: Plugins, instead_of: OfferedBackbone) -> str:
-    others = (other for other in plugins.backbones if other is not instead_of)
-    usable = [other.backbone.name for other in others if here(other) is not None]
+    others = [other for other in plugins.backbones if other is not instead_of]
+    usable = [o.backbone.name for o in others if here(o) and not o.backbone.no_export]
     return f"Usable now: {', '.join(usable) or 'none'}."
 
 

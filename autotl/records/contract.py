@@ -86,9 +86,11 @@ class Backbone:
     regard to case, and is not "auto". `parameters` is `count_params()` of what `build` returns,
     batch norm statistics included. `license` is the code's and `weights_license` the weights'; both
     go into the model's card. `source_domain` says in words what the weights were trained on, and
-    `no_partial_freeze` why it cannot be cut (empty: it can). `reference_statistics` give a
-    second measure of similarity at their input size, and the only one without batch norm. `kind`
-    is "image". Leave `contract` alone: it rises when these records change incompatibly.
+    `no_partial_freeze` why it cannot be cut (empty: it can). `no_export` says why it cannot be
+    converted to ONNX (empty: it can; `autotl.testing.check_backbone` tries it): such a backbone is
+    refused before anything is trained. `reference_statistics` give a second measure of similarity
+    at their input size, and the only one without batch norm. `kind` is "image". Leave `contract`
+    alone: it rises when these records change incompatibly.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Backbone:
     weights_license: str = ""
     reference_statistics: ReferenceStatistics | None = None
     no_partial_freeze: str = ""
+    no_export: str = ""
     kind: str = "image"
     contract: int = CONTRACT
 
