@@ -48,7 +48,8 @@ def _lines(delivered: Delivered) -> list[str]:
     return [
         f"{delivered.format}: {len(delivered.files)} files, {size / 1e6:.1f} MB, checked in "
         f"{delivered.seconds:.0f} s",
-        f"  same label on {parity.top1_agreement:.1%} of {parity.examples:,} raw validation images",
+        f"  same label on {100 * parity.top1_agreement:.1f} % of {parity.examples:,} raw "
+        "validation images",
         f"  probabilities differ by {parity.median_difference:.1e} at the median, "
         f"{parity.largest_difference:.1e} at most",
         *(f"  - {check}" for check in delivered.checks),

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from autotl import loading
 from autotl.errors import DiskError, ParityError, RunFolderError, UsageError
 from autotl.export.asking import Subject
-from autotl.export.formats import Source, format_named
+from autotl.export.formats import Format, Source, format_named
+from autotl.export.gate import Checked
 from autotl.files import expanded, file_ref, sync
 from autotl.fitted import load
 from autotl.plugins import discover
@@ -66,27 +67,7 @@ def deliver(
     _check_absent(target)
     with reopen(folder, read_only=True, locked=True) as opened, Worker() as worker:
         worker.warm()
-        onnx = opened.check(_record(opened, "export", Export).model)
-        keras_model = opened.check(_record(opened, "evaluate", Evaluation).model)
-        dataset, rows = _rows(opened, data, heard)
-        heard.step_started(format_.name)
-        needed = LEAST_FREE_BYTES + _TIMES_MODEL * (
-            onnx.stat().st_size + keras_model.stat().st_size
-        )
-        with _beside(target.absolute(), needed) as (made, scratch):
-            subject = Subject(
-                keras_model=keras_model,
-                dataset=dataset,
-                rows=rows.validation,
-                preprocessing=_record(opened, "backbone", LocatedBackbone).preprocessing,
-                folder=scratch,
-            )
-            source = Source(name=opened.name, onnx=onnx, subject=subject, split=rows)
-            try:
-                parity, checks = format_.make(source, made, worker, heard.progress)
-            except ParityError as error:
-                error.message = f"As {format_.name}: {error.message}"
-                raise
+        parity, checks = _written(opened, format_, target.absolute(), data, worker, heard)
     files = sorted(path for path in target.rglob("*") if path.is_file())
     return Delivered(
         format=format_.name,
@@ -97,6 +78,31 @@ def deliver(
         versions=versions() | format_.versions(),
         seconds=time.monotonic() - began,
     )
+
+
+def _written(
+    run: Run, format_: Format, target: Path, data: Any, worker: Worker, listener: Listener
+) -> Checked:
+    """Write the format as `target`, once the run's files and the data are seen to be the same."""
+    onnx = run.check(_record(run, "export", Export).model)
+    keras_model = run.check(_record(run, "evaluate", Evaluation).model)
+    dataset, rows = _rows(run, data, listener)
+    listener.step_started(format_.name)
+    needed = LEAST_FREE_BYTES + _TIMES_MODEL * (onnx.stat().st_size + keras_model.stat().st_size)
+    with _beside(target, needed) as (made, scratch):
+        subject = Subject(
+            keras_model=keras_model,
+            dataset=dataset,
+            rows=rows.validation,
+            preprocessing=_record(run, "backbone", LocatedBackbone).preprocessing,
+            folder=scratch,
+        )
+        source = Source(name=run.name, onnx=onnx, subject=subject, split=rows)
+        try:
+            return format_.make(source, made, worker, listener.progress)
+        except ParityError as error:
+            error.message = f"As {format_.name}: {error.message}"
+            raise
 
 
 def _record(run: Run, step: str, record_class: type[R]) -> R:

@@ -64,7 +64,8 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     parity, checks = hold(
         candidate(out / MODEL, source.classes), source.subject, worker, progress=progress
     )
-    declared = "OpenVINO sees the declared inputs and outputs, and runs them on the processor"
+    runtime = f"OpenVINO {imported().__version__.partition('-')[0]}"
+    declared = f"{runtime} sees the declared inputs and outputs, and ran what follows, in float32"
     checked = parity, (declared, *checks)
     write_card(source, out)
     write_readme(out, TEXT.format(name=source.name), checked, REMARKS)

@@ -49,7 +49,10 @@ print(answer["label"][0].numpy().decode(), float(tf.reduce_max(answer["probabili
 ```
 """
 
-REMARKS = ("TensorFlow Serving, and devices other than the processor, were not run.",)
+REMARKS = (
+    "TensorFlow Serving was not run; it wants this folder under a number, as `NAME/1`.",
+    "Devices other than the processor were not run.",
+)
 
 
 def make(source: Source, out: Path, worker: Worker, progress: Progress | None = None) -> Checked:
@@ -61,11 +64,12 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
         "classes": list(source.classes),
         "out": str(out),
     }
-    worker.call("autotl.export.formats.saved_model:write", spec, progress=progress)
+    written = worker.call("autotl.export.formats.saved_model:write", spec, progress=progress)
     with tempfile.TemporaryDirectory(prefix=".gate-", dir=subject.folder) as folder:
         asked = candidate(out, source.classes, worker, Path(folder))
         parity, checks = hold(asked, subject, worker, progress=progress)
-    declared = "TensorFlow sees the declared inputs and outputs, and runs them on the processor"
+    runtime = f"TensorFlow {written['version']}"
+    declared = f"{runtime} sees the declared inputs and outputs, and ran what follows"
     checked = parity, (declared, *checks)
     write_card(source, out)
     write_readme(out, TEXT.format(name=source.name), checked, REMARKS)
@@ -98,7 +102,7 @@ def candidate(path: Path, classes: Sequence[str], worker: Worker, folder: Path) 
 def write(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Write a saved Keras model as a SavedModel.
 
-    `spec`: model (`.keras`), preprocessing, classes, out (a folder).
+    `spec`: model (`.keras`), preprocessing, classes, out (a folder). Gives TensorFlow's version.
     """
     import keras
     import tensorflow as tf
@@ -123,7 +127,7 @@ def write(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     kept.weights = [variable.value for variable in model.variables]
     tf.saved_model.save(kept, spec["out"], signatures={SERVING: served, PIXELS: resize})
     progress("convert", 1, 1)
-    return {}
+    return {"version": tf.__version__}
 
 
 def answers(spec: dict[str, Any], progress: Progress) -> dict[str, list[str]]:

@@ -47,8 +47,8 @@ def write_readme(out: Path, text: str, checked: Checked, remarks: Sequence[str] 
     """`text`, then what was checked with its figures, and what was not (`remarks`)."""
     parity, checks = checked
     figures = (
-        f"Of {parity.examples:,} raw validation images {parity.top1_agreement:.2%} get the label "
-        "that the trained Keras model gives them; the probabilities differ by "
+        f"Of {parity.examples:,} raw validation images {100 * parity.top1_agreement:.1f} % get the "
+        "label that the trained Keras model gives them; the probabilities differ by "
         f"{parity.median_difference:.1e} at the median and {parity.largest_difference:.1e} at most."
     )
     lines = [

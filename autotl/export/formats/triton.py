@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ TEXT = """
 
 This folder is a model repository. `{name}/1/model.onnx` takes `image`, uint8
 `[batch, height, width, 3]`, RGB, of any size, and gives `probabilities` and `label`; the resize is
-inside. Serve it (fill in a release of the image):
+inside. Serve it, by a release that has onnxruntime {version} or a later one:
 
 ```
 docker run --rm -p 8000:8000 -p 8001:8001 -p 8002:8002 -v "$PWD:/models" \\
@@ -105,7 +106,8 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     read = check(folder, source.classes)
     parity, checks = examine(folder / "1" / MODEL, source.subject, worker, progress=progress)
     checked = parity, (read, *checks)
-    write_readme(out, TEXT.format(name=name), checked, REMARKS)
+    text = TEXT.format(name=name, version=metadata.version("onnxruntime"))
+    write_readme(out, text, checked, REMARKS)
     return parity, (read, *checks, "no Triton server was run")
 
 
