@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -557,6 +558,20 @@ def test_the_repository_is_laid_out_as_triton_reads_it(made: Any, source: Source
     assert (folder / "stones-more/1/model.onnx").read_bytes() == source.onnx.read_bytes()
     assert (folder / "stones-more/labels.txt").read_text("utf-8") == "amber\nblau\ngrün\n"
     assert "no Triton server was run" in made["triton"].checks
+
+
+def test_a_repository_with_another_model_in_it_is_refused(
+    source: Source, worker: Any, tmp_path: Path
+) -> None:
+    model = onnx.load_model(source.onnx)
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            (mode,) = (one for one in node.attribute if one.name == "mode")
+            mode.s = b"linear"
+    onnx.save_model(model, tmp_path / "model.onnx")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ParityError, match="resizes images otherwise"):
+        triton.make(replace(source, onnx=tmp_path / "model.onnx"), tmp_path / "out", worker)
 
 
 @pytest.mark.parametrize(

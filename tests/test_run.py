@@ -594,6 +594,8 @@ def test_one_process_a_run_and_a_kill_lets_go(out):
         with pytest.raises(RunFolderError, match="holds another run"):
             make(out)
         reopen(out, read_only=True).close()
+        with pytest.raises(RunFolderError, match="Another process"):
+            reopen(out, read_only=True, locked=True)
         holder.kill()
     start = time.monotonic()
     with reopen(out) as run:
@@ -773,7 +775,7 @@ def test_what_a_kill_left_half_written_is_swept(out):
     with make(out) as run:
         run.once("load", Note, lambda: Note(text="x"))
     left = [".writing-0123456789ab.onnx", ".gate-abc/model.onnx", ".probe-x/weights.npz"]
-    left.append("trials/000/.writing-0123456789ab.npz")
+    left += ["trials/000/.writing-0123456789ab.npz", "export/.writing-ab/model.xml"]
     keep = ["thesis.txt", ".hidden", "writing-1", "trials/000/weights.npz"]
     for name in (*left, *keep):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -784,6 +786,20 @@ def test_what_a_kill_left_half_written_is_swept(out):
     assert not any((out / name).parent.exists() for name in left[1:3])
     assert not any((out / name).exists() for name in left)
     assert all((out / name).exists() for name in keep)
+
+
+def test_a_run_can_be_locked_and_its_journal_left_as_it_is(out):
+    with make(out) as run:
+        run.once("load", Note, lambda: Note(text="x"))
+    before = (out / "journal.jsonl").read_bytes()
+    with reopen(out, read_only=True, locked=True) as run:
+        assert run.recorded("load", Note) == Note(text="x")
+        with pytest.raises(RunFolderError, match="Another process"):
+            reopen(out)
+        with pytest.raises(InternalError, match="read only"):
+            run.once("search", Note, lambda: Note(text="y"))
+    assert (out / "journal.jsonl").read_bytes() == before
+    reopen(out).close()
 
 
 def test_a_request_of_another_version_is_refused(out):

@@ -33,6 +33,13 @@ def candidate(path: Path, classes: Sequence[str]) -> Candidate:
     )
 
 
+def version() -> str:
+    """The version of onnxruntime that runs here."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
 def open_session(model: Path | bytes, *, optimised: bool = True) -> onnxruntime.InferenceSession:
     """An onnxruntime session on the processor; raises `ParityError` where it does not load."""
     import onnxruntime

@@ -39,8 +39,11 @@ class Format:
     needs: str = ""
 
     def versions(self) -> dict[str, str]:
-        """The version of that distribution, by name."""
-        return {self.needs: metadata.version(self.needs)} if self.needs else {}
+        """The version of that distribution by its name, where it bears it."""
+        try:
+            return {self.needs: metadata.version(self.needs)} if self.needs else {}
+        except metadata.PackageNotFoundError:  # a build of another name
+            return {}
 
 
 FORMATS: dict[str, Format] = {

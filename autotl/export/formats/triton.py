@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +105,7 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     read = check(folder, source.classes)
     parity, checks = examine(folder / "1" / MODEL, source.subject, worker, progress=progress)
     checked = parity, (read, *checks)
-    text = TEXT.format(name=name, version=metadata.version("onnxruntime"))
+    text = TEXT.format(name=name, version=runtime.version())
     write_readme(out, text, checked, REMARKS)
     return parity, (read, *checks, "no Triton server was run")
 
