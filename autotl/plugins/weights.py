@@ -226,6 +226,7 @@ def locate(
     progress: Progress | None = None,
 ) -> tuple[Path | None, str | None]:
     """The weights file and its SHA-256; (None, None) where there is none on this machine.
+
     `weights_file` goes before everything else and is taken on trust. Of the backbone's own files
     the first that is here is taken, and must have the checksum that the plugin states.
     """
