@@ -1,20 +1,22 @@
 """A Keras model as an ONNX graph: the one place that knows the converter's faults.
 
-Runs in a worker. Three silent faults of tf2onnx 1.17 and onnxruntime are met here, and two things
-that tf2onnx does not know (`benchmarks/upstream/` says of each whether it is still so):
+Runs in a worker. What is met here, each with a script of ten lines in `benchmarks/upstream/` that
+shows it and says when a newer version has mended it:
 
-- It makes every captured constant (a Normalization's mean, say) a required input of the graph,
-  and `onnx.checker` passes such a file. Only what is not captured is named as an input here
-  (TensorFlow hands a large constant in like an input), and the graph's inputs are compared with
-  what was asked.
-- It leaves operations that it does not know in the graph, even when told not to go on. Each
-  operator is looked up here.
-- A zero Pad before a MaxPool is right, but onnxruntime before 1.32 folds it into the pooling, whose
-  own padding means minus infinity, and gives wrong numbers. The Pad gets the value 1e-30 instead
-  of 0, which is not folded and changes no result.
-- It does not look into a function that must be compiled (`jit_compile=True`), as Keras's grouped
-  convolutions are on TensorFlow. Such functions are put in line here before it sees the graph.
-- It has no Erfc, which the exact Gelu is made of. 1 - Erf is written instead.
+- `captured_constants.py`: tf2onnx makes every captured constant (a Normalization's mean, say) a
+  required input of the graph, and `onnx.checker` passes such a file. Only what is not captured is
+  named as an input here (TensorFlow hands a large constant in like an input), and the graph's
+  inputs are compared with what was asked.
+- `pad_into_max_pool.py`: a zero Pad before a MaxPool is right, but onnxruntime before 1.32 folds it
+  into the pooling, whose own padding means minus infinity, and gives wrong numbers. The Pad gets
+  the value 1e-30 instead of 0, which is not folded and changes no result.
+- `grouped_convolution.py`: tf2onnx does not look into a function that must be compiled
+  (`jit_compile=True`), as Keras's grouped convolutions are on TensorFlow. Such functions are put in
+  line here before it sees the graph.
+- `exact_gelu.py`: tf2onnx has no Erfc, which the exact Gelu is made of. 1 - Erf is written instead.
+
+tf2onnx leaves operations that it does not know in the graph, even when told not to go on. Each
+operator is looked up here.
 """
 
 from __future__ import annotations
