@@ -432,20 +432,20 @@ def huge_png() -> bytes:
 
 
 def zipped_note_png() -> bytes:
-    """A small image with a note of 200 MB, zipped to 200 kB."""
-    note = _chunk(b"zTXt", b"note\0\0" + _packed_zeros(200_000_000))
+    """A small image with a note of 100 MB, zipped to 100 kB."""
+    note = _chunk(b"zTXt", b"note\0\0" + _packed_zeros(100_000_000))
     return _png(4, 4, note, data=b"\0" * 4 * 13)
 
 
 def zipped_profile_png() -> bytes:
-    profile = _chunk(b"iCCP", b"icc\0\0" + _packed_zeros(200_000_000))
+    profile = _chunk(b"iCCP", b"icc\0\0" + _packed_zeros(100_000_000))
     return _png(4, 4, profile, data=b"\0" * 4 * 13)
 
 
 def zipped_pixels_png() -> bytes:
-    """1.5 GB of black pixels, zipped to 1.5 MB."""
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", 25_000, 20_000, 8, 2, 0, 0, 0))
-    body = _chunk(b"IDAT", _packed_zeros(20_000 * 75_001))
+    """285 MB of black pixels, zipped to 280 kB."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 9_500, 8, 2, 0, 0, 0))
+    body = _chunk(b"IDAT", _packed_zeros(9_500 * 30_001))
     return b"\x89PNG\r\n\x1a\n" + header + body + _chunk(b"IEND", b"")
 
 

@@ -31,7 +31,7 @@ theirs (uint8[N,%s,3] photo) => (float[N,3] %s) {
   mean = ReduceMean<keepdims: int = 0>(wide, axes)
   scale = Constant<value_float: float = 0.01>()
   logits = Mul(mean, scale)
-  scores = Softmax<axis: int = 1>(logits)
+  %s = Softmax<axis: int = 1>(logits)
 }"""
 
 
@@ -47,7 +47,7 @@ def write_foreign(
     path: Path, told: Any = None, *, sides: str = "H,W", output: str = "scores"
 ) -> Path:
     """The same from elsewhere: other names, no label, a card only where one is given."""
-    model = onnx.parser.parse_model(FOREIGN % (sides, output))
+    model = onnx.parser.parse_model(FOREIGN % (sides, output, output))
     if told is not None:
         onnx.helper.set_model_props(model, {"autotl": json.dumps(told)})
     onnx.save_model(model, path)

@@ -16,7 +16,7 @@ from PIL import Image
 from autotl.errors import DataError, UsageError
 from autotl.export import card
 from autotl.prediction import CARD_KEY, CARD_SCHEMA, Predicted, predict
-from tests.models import CLASSES, write_model
+from tests.models import CLASSES, write_foreign, write_model
 
 RED, GREEN, BLUE = (230, 20, 30), (10, 220, 40), (5, 15, 240)
 
@@ -161,6 +161,160 @@ def test_a_model_without_a_card_is_refused(model: Path, tmp_path: Path) -> None:
         predict(tmp_path / "bare.onnx", [])
     assert raised.value.exit_code == 2
     assert "missing: 'autotl'" in str(raised.value)
+
+
+# ---- classifiers from elsewhere ----
+
+NAMED = {
+    "schema": CARD_SCHEMA,
+    "classes": CLASSES,
+    "input": {"name": "photo"},
+    "outputs": {"probabilities": "scores", "label": None},
+}
+
+
+def test_a_foreign_classifier_without_a_card_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """The lines of the refusal, run as they stand but for the names, make it work."""
+    path = write_foreign(tmp_path / "their.onnx")
+    with pytest.raises(UsageError, match="no autotl card") as raised:
+        predict(path, [])
+    assert "input: 'photo' tensor(uint8)" in str(raised.value)
+    lines = [line for line in raised.value.hint.splitlines() if line.startswith("  ")]
+    program = "\n".join(line[2:] for line in lines).replace("[...]", repr(CLASSES))
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    found = list(predict(path, [np.asarray(plain(colour)) for colour in (GREEN, BLUE, RED)]))
+    assert [each.label for each in found] == ["grün", "bleu", "rouge"]
+    assert found[0].top[0] == ("grün", found[0].probability)
+
+
+def test_a_foreign_classifier_s_own_names_may_be_ours(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "model.onnx", {**NAMED, "outputs": {}}, output="probabilities")
+    with pytest.raises(UsageError, match="'label'"):  # without a word on outputs: all of ours
+        predict(path, [])
+    (found,) = predict(write_foreign(path, NAMED), np.asarray(plain(BLUE)))
+    assert found.label == "bleu"
+
+
+def test_a_foreign_classifier_of_one_size_refuses_others_one_by_one(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "model.onnx", NAMED, sides="9,12")
+    wide, tall = np.asarray(plain(RED)), np.asarray(plain(RED, (9, 12)))
+    first, second, third = predict(path, [wide, tall, wide])
+    assert (first.label, third.label) == ("rouge", "rouge")
+    assert "takes images of 12 × 9 pixels only, and this one has 9 × 12" in str(second.error)
+
+
+def test_a_foreign_classifier_of_one_image_at_a_time_gets_one(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "model.onnx", NAMED)
+    one = onnx.load_model(path)
+    one.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    one.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save_model(one, path)
+    images = [np.asarray(plain(colour)) for colour in (GREEN, BLUE, RED)]
+    assert [each.label for each in predict(path, images)] == ["grün", "bleu", "rouge"]
+
+
+def test_a_foreign_classifier_made_with_spox_works(tmp_path: Path) -> None:
+    import spox
+    import spox.opset.ai.onnx.v18 as op
+
+    photo = spox.argument(spox.Tensor(np.uint8, (None, None, None, 3)))
+    mean = op.reduce_mean(op.cast(photo, to=np.float32), op.const([1, 2]), keepdims=0)
+    scores = op.softmax(op.div(mean, op.const(np.float32(100))), axis=1)
+    names = op.gather(op.const(np.array(CLASSES)), op.arg_max(scores, axis=1, keepdims=0))
+    built = spox.build({"photo": photo}, {"scores": scores, "name": names})
+    card = {**NAMED, "outputs": {"probabilities": "scores", "label": "name"}}
+    onnx.helper.set_model_props(built, {CARD_KEY: json.dumps(card)})
+    onnx.save_model(built, tmp_path / "model.onnx")
+    (found,) = predict(tmp_path / "model.onnx", np.asarray(plain(GREEN)))
+    assert found.label == "grün"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"input": {"name": "picture"}}, "the input 'picture'"),
+        ({"input": "photo"}, "must be objects"),
+        ({"input": {"name": 3}}, "is no text"),
+        ({"outputs": {"probabilities": "logit"}}, "'logit'"),
+        ({"outputs": {"probabilities": "scores", "label": "scores"}}, "must be text"),
+        ({"classes": ["one", "two"]}, "a column for each"),
+        ({"classes": ["one", "one", "two"]}, "a column for each"),
+        ({"classes": [1, 2, 3]}, "a column for each"),
+        ({"classes": {}}, "a column for each"),
+    ],
+)
+def test_a_card_that_does_not_fit_a_foreign_graph_says_where(
+    tmp_path: Path, told: Any, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        predict(write_foreign(tmp_path / "model.onnx", NAMED | told), [])
+
+
+def test_a_graph_of_other_types_is_refused(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "model.onnx", NAMED)
+    other = onnx.load_model(path)
+    other.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    onnx.save_model(other, path)
+    with pytest.raises(UsageError, match="must be uint8"):
+        predict(path, [])
+    other = onnx.load_model(write_foreign(path, NAMED))
+    other.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+    other.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 8
+    onnx.save_model(other, path)
+    with pytest.raises(UsageError, match="with any batch, or with one image"):
+        predict(path, [])
+
+
+def _without_softmax(path: Path) -> Path:
+    proto = onnx.load_model(write_foreign(path, NAMED))
+    (node,) = (node for node in proto.graph.node if node.op_type == "Softmax")
+    node.op_type = "Identity"
+    del node.attribute[:]
+    onnx.save_model(proto, path)
+    return path
+
+
+def test_logits_are_no_probabilities(tmp_path: Path) -> None:
+    path = _without_softmax(tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="does not add up to 1") as raised:
+        list(predict(path, np.asarray(plain(RED))))
+    assert "softmax" in raised.value.hint
+
+
+def test_what_is_not_a_number_is_no_probability(tmp_path: Path) -> None:
+    path = _without_softmax(tmp_path / "model.onnx")
+    proto = onnx.load_model(path)
+    (node,) = (node for node in proto.graph.node if node.op_type == "Identity")
+    node.op_type = "Log"
+    proto.graph.node.insert(-1, onnx.helper.make_node("Neg", [node.input[0]], ["less"]))
+    node.input[0] = "less"
+    onnx.save_model(proto, path)
+    with pytest.raises(UsageError, match="does not add up to 1"):
+        list(predict(path, np.asarray(plain(RED))))
+
+
+def test_a_graph_that_fails_on_an_image_is_told(tmp_path: Path) -> None:
+    proto = onnx.load_model(write_foreign(tmp_path / "model.onnx", NAMED))
+    (node,) = (node for node in proto.graph.node if node.op_type == "Cast")
+    proto.graph.node.insert(0, onnx.helper.make_node("Reshape", ["photo", "eight"], ["squeezed"]))
+    eight = onnx.numpy_helper.from_array(np.array([-1, 8, 8, 3]), "eight")
+    proto.graph.initializer.append(eight)
+    node.input[0] = "squeezed"
+    onnx.save_model(proto, tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="fails on images of shape"):
+        list(predict(tmp_path / "model.onnx", np.asarray(plain(RED, (7, 7)))))
+
+
+def test_a_file_that_onnxruntime_cannot_load_says_so_once(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changed = onnx.load_model(model)
+    (node,) = (node for node in changed.graph.node if node.op_type == "Softmax")
+    node.op_type = "Softmaks"
+    onnx.save_model(changed, tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="onnxruntime cannot load"):
+        predict(tmp_path / "model.onnx", [])
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ class Tally:
         told = self.places[predicted.top[0][0]]
         self.confusion[label, told] += 1
         if not predicted.abstained:
-            self.answered[told == label] += 1
+            self.answered[int(told == label)] += 1
 
     def scores(self) -> Scores:
         """The figures; raises `DataError` where nothing could be read."""

@@ -11,16 +11,14 @@ if TYPE_CHECKING:
     import onnxruntime
 
 LOAD_FORMAT = "session.load_model_format"
-SPINNING = "session.intra_op.allow_spinning"
+SPINNING_STOPS = "session.force_spinning_stop"
 
 
-def open_session(
-    path: Path, *, optimised: bool = True, threads: int | None = None, spinning: bool = True
-) -> onnxruntime.InferenceSession:
+def open_session(path: Path, *, optimised: bool = True) -> onnxruntime.InferenceSession:
     """A session on the processor with all of onnxruntime's optimisations, or with none.
 
-    `threads` is how many it computes with, None as many as there are cores; without `spinning`
-    those that wait leave the processor to others. Raises `UsageError` where onnxruntime does not
+    Its threads leave the processor to others, such as those that decode the next images, from the
+    end of one run to the next. Raises `UsageError` where onnxruntime does not
     load the file. Look at a file of unknown origin with `examined` first.
     """
     import onnxruntime
@@ -29,9 +27,7 @@ def open_session(
     options.log_severity_level = 4  # what is an error is raised, and not told of twice
     # told by its content a file could be of onnxruntime's own format, which nobody looked at
     options.add_session_config_entry(LOAD_FORMAT, "ONNX")
-    options.add_session_config_entry(SPINNING, "1" if spinning else "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.add_session_config_entry(SPINNING_STOPS, "1")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

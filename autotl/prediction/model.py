@@ -66,7 +66,7 @@ def open_model(path: str | Path) -> Model:
             hint="Name the model.onnx that `autotl fit` wrote, or its run folder.",
         )
     file = examined(path)
-    session = open_session(path, spinning=False)
+    session = open_session(path)
     card = _card(file, session)
     names = _names(card, session, path)
     return _fitting(session, card, names, path)

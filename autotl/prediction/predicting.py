@@ -159,11 +159,13 @@ def _check(probabilities: NDArray[np.floating[Any]], shape: tuple[int, int]) -> 
         raise UsageError(
             f"The model gives probabilities of shape {probabilities.shape}, not {shape}."
         )
-    off = np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1)
-    if not (off <= _OFF_ONE).all() or probabilities.min() < -_OFF_ONE:
+    with np.errstate(invalid="ignore"):
+        sums = probabilities.sum(axis=1, dtype=np.float64)
+    bad = ~(np.abs(sums - 1) <= _OFF_ONE)
+    if bad.any() or probabilities.min() < -_OFF_ONE:
         raise UsageError(
             "What the model gives as probabilities does not add up to 1: "
-            f"{probabilities[int(np.nanargmax(off)) if off.size else 0][:5].tolist()}...",
+            f"{probabilities[bad.argmax()][:5].tolist()}{'...' * (shape[1] > 5)}.",
             hint="Logits need a softmax in the graph.",
         )
 
