@@ -12,8 +12,8 @@ Three questions about one exported MODEL, on images of FOLDER:
 - Start: `autotl predict` of one image, against Python that imports onnxruntime and loads the model,
   and what of it is the look at the file before.
 
-Sides take turns, so that a drifting machine moves all of them; a figure is the median of the rounds,
-a ratio the median of the rounds' ratios. A row is a line in `predict.jsonl`.
+Sides take turns, so that a drifting machine moves all of them; a figure is the median of the
+rounds, a ratio the median of the rounds' ratios. A row is a line in `predict.jsonl`.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ def _on_files(model: Path, paths: list[Path]) -> Sides:
 
 def _start(model: Path, image: Path) -> Sides:
     load = f"import onnxruntime; onnxruntime.InferenceSession({str(model)!r})"
-    look = f"from pathlib import Path; from autotl.modelfile import examined; examined(Path({str(model)!r}))"
+    look = "from pathlib import Path; from autotl.modelfile import examined; "
+    look += f"examined(Path({str(model)!r}))"
     commands = {
         "bare Python": ["-c", "pass"],
         "onnxruntime loads the model": ["-c", load],
