@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +52,15 @@ def to_onnx(
     opset: int = MOST_OPSET,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
+    apart: Sequence[keras.Variable] = (),
 ) -> onnx.ModelProto:
     """The model's inference as an ONNX graph with a dynamic batch and fixed other dimensions.
 
     Inputs and outputs keep the model's order and dtypes and bear the given names (default: the
-    model's own input and output names). Standard operators only. Raises `ParityError` when the
-    model cannot be converted whole, ValueError when names do not fit or the opset is too new.
+    model's own input and output names). Standard operators only. Variables `apart` are no constants
+    but further inputs, named by their paths: tf2onnx holds no more than 2 GiB. Raises `ParityError`
+    when the model cannot be converted whole, ValueError when names do not fit or the opset is too
+    new.
     """
     import keras
 
@@ -67,9 +71,10 @@ def to_onnx(
     outputs = _names(output_names or model.output_names, tensors, "outputs")
     if set(inputs) & set(outputs):
         raise ValueError(f"{sorted(set(inputs) & set(outputs))} name an input and an output")
-    proto = _converted(model, opset, inputs, outputs)
+    inputs += [variable.path for variable in apart]
+    proto = _converted(model, opset, inputs, outputs, apart)
     _keep_padding(proto.graph)
-    _name_batch(proto.graph)
+    _name_batch([*proto.graph.input[: len(model.inputs)], *proto.graph.output])
     _check(proto, inputs, outputs)
     return proto
 
@@ -96,12 +101,16 @@ def _names(names: Sequence[str], tensors: Sequence[Any], what: str) -> list[str]
 
 
 def _converted(
-    model: keras.Model, opset: int, inputs: list[str], outputs: list[str]
+    model: keras.Model,
+    opset: int,
+    inputs: list[str],
+    outputs: list[str],
+    apart: Sequence[keras.Variable],
 ) -> onnx.ModelProto:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    function = _traced(model)
+    function = _traced(model, apart)
     captured = {inner.name for _, inner in function.graph.captures}
     ins = [t.name for t in function.inputs if t.name not in captured]
     outs = [t.name for t in function.outputs]
@@ -126,16 +135,22 @@ def _converted(
     return proto
 
 
-def _traced(model: keras.Model) -> Any:
+def _traced(model: keras.Model, apart: Sequence[keras.Variable] = ()) -> Any:
     """The inference as a concrete function; every output an operation of its own."""
     import keras
     import tensorflow as tf
 
-    def infer(*arrays: Any) -> list[Any]:
-        result = model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
+    count = len(model.inputs)
+
+    def infer(*given: Any) -> list[Any]:
+        arrays, values = given[:count], given[count:]
+        state = list(zip(apart, values, strict=True))
+        with keras.StatelessScope(state_mapping=state) if state else nullcontext():
+            result = model(list(arrays) if count > 1 else arrays[0], training=False)
         return [tf.identity(tensor) for tensor in keras.tree.flatten(result)]
 
     signature = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+    signature += [tf.TensorSpec(tuple(one.shape), one.dtype) for one in apart]
     return tf.function(infer).get_concrete_function(*signature)
 
 
@@ -190,8 +205,8 @@ def _keep_padding(graph: onnx.GraphProto) -> None:
         node.input.extend([name, *rest])
 
 
-def _name_batch(graph: onnx.GraphProto) -> None:
-    for value in [*graph.input, *graph.output]:
+def _name_batch(values: Sequence[onnx.ValueInfoProto]) -> None:
+    for value in values:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
 
 
