@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotl.calls import Progress
+from autotl.export import halves, outside, quantise
 from autotl.export.asking import Subject
 from autotl.export.card import SCHEMA, describe
 from autotl.export.example import write_example
 from autotl.export.gate import examine
 from autotl.export.graph import OPSET
-from autotl.files import file_ref, write_atomically
+from autotl.files import file_ref
 from autotl.records import (
     Dataset,
     Evaluation,
     Export,
     LocatedBackbone,
-    Parity,
+    Quantised,
     SearchRecord,
     Split,
     to_json,
@@ -44,43 +46,66 @@ def export(
     worker: Worker,
     run_folder: Path,
     progress: Progress | None = None,
+    embedding: bool = False,
+    int8: bool = False,
+    int8_points: float = 1.0,
+    float16: bool = False,
+    largest: int = outside.LARGEST,
 ) -> Export:
     """Convert the final Keras model, put it through the gate, and write `model.onnx` with the lines
     that serve it.
 
     `card` gives what only the caller knows: `name`, `data_fingerprint`, `versions`, `seed`,
-    `created`. Raises `ParityError` where the file is not the model that was trained;
-    then no file is written and one of an earlier run is left as it was.
+    `created`. With `embedding` the file also gives what its head reads. `int8` and `float16` ask
+    for variants of the file, each kept where it passes what `quantise` says; a model of more than
+    `largest` bytes has its numbers in `model.onnx.data`. Raises `ParityError` where the file is not
+    the model that was trained; then no file is written and one of an earlier run is left as it was.
     """
     started = time.monotonic()
     run_folder = run_folder.resolve()
     keras_model = run_folder / evaluation.model.path
+    subject = Subject(
+        keras_model=keras_model,
+        dataset=dataset,
+        rows=split.validation,
+        preprocessing=located.preprocessing,
+        folder=run_folder,
+    )
     spec = {
         "model": str(keras_model),
         "preprocessing": to_json(located.preprocessing),
         "classes": list(dataset.classes),
-        "card": describe(evaluation, search, dataset, split, located, card),
+        "card": describe(evaluation, search, dataset, split, located, card, embedding=embedding),
+        "embedding": embedding,
+        "largest": largest,
     }
-    passed: list[tuple[Parity, tuple[str, ...]]] = []
-
-    def write(path: Path) -> None:
-        worker.call("autotl.export.graph:convert", {**spec, "out": str(path)}, progress=progress)
-        subject = Subject(
-            keras_model=keras_model,
-            dataset=dataset,
-            rows=split.validation,
-            preprocessing=located.preprocessing,
-            folder=run_folder,
+    with outside.staging(run_folder) as room:
+        out = Path(room) / MODEL
+        told = worker.call(
+            "autotl.export.graph:convert", {**spec, "out": str(out)}, progress=progress
         )
-        passed.append(examine(path, subject, worker, progress=progress))
-
-    written = write_atomically(run_folder / MODEL, write)
-    ((parity, checks),) = passed
+        subject = replace(subject, features=told["features"] if embedding else None)
+        parity, checks = examine(out, subject, worker, progress=progress)
+        model, data = outside.place(out, run_folder)
+    path = run_folder / MODEL
+    variants: list[Quantised] = []
+    if int8:
+        options: dict[str, Any] = {"train": split.train, "points": int8_points}
+        variants.append(quantise.int8(path, subject, **options, progress=progress))
+    else:
+        outside.remove(run_folder / quantise.INT8)
+    if float16:
+        variants.append(quantise.float16(path, subject, worker, progress=progress))
+    else:
+        outside.remove(run_folder / halves.FLOAT16)
     return Export(
-        model=file_ref(written, run_folder),
+        model=model,
         opset=OPSET,
         parity=parity,
         checks=checks,
         example=file_ref(write_example(run_folder), run_folder),
         seconds=time.monotonic() - started,
+        data=data,
+        features=subject.features,
+        variants=tuple(variants),
     )

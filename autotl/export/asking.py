@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from autotl.calls import Progress
 from autotl.errors import ParityError
-from autotl.export.parity import EXTREME, Probabilities, tolerance
+from autotl.export.parity import EXTREME, TIMES_ROUNDED, Probabilities, tolerance
 from autotl.pixels import decode, pillow_warnings_ignored, resize
 from autotl.records import Dataset, Preprocessing
 
@@ -50,18 +50,21 @@ class Candidate:
 
     `answer` takes uint8 (batch, height, width, 3), RGB, of any size to float32 probabilities
     (batch, classes) and a label for each; `resized` gives the float32 pixels (batch, size, size, 3)
-    that it makes of them; `plain` answers in a second way that must agree, where there is one.
+    that it makes of them; `plain` answers in a second way that must agree, where there is one;
+    `embedding` gives float32 (batch, features), where it has that output.
     """
 
     answer: Callable[[Pixels], Answer]
     resized: Callable[[Pixels], NDArray[np.float32]]
     plain: Callable[[Pixels], Answer] | None = None
+    embedding: Callable[[Pixels], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What a candidate is held against: the saved Keras model and `rows`, one or more, of `dataset`
-    (validation rows). `folder` takes temporary files.
+    (validation rows). `folder` takes temporary files. `features` is the length of the embedding
+    that it must give, None for none; `float16` says that its weights were rounded.
     """
 
     keras_model: Path
@@ -70,6 +73,19 @@ class Subject:
     preprocessing: Preprocessing
     folder: Path
     seed: int = 0
+    features: int | None = None
+    float16: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """Embeddings (n, features) of the stored pixels side by side, in shares of the largest feature:
+    the largest difference of each row, and the bounds of the largest and of the median one.
+    """
+
+    off: NDArray[np.float64]
+    tolerance: float
+    typical: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +99,8 @@ class Answers:
     the largest difference of the candidate's resize in levels, `resize_apart` the share of values,
     0 to 1, that differ by more than one. `tolerance` bounds the largest rounding
     difference, `typical` the median one: few rows that respond strongly must not hide a fault
-    in all the others. `level_response` is the largest change of a probability where one value in a
+    in all the others. `same` are the bounds for two ways to run one file, where they are others.
+    `level_response` is the largest change of a probability where one value in a
     hundred moves by a level.
     """
 
@@ -99,6 +116,8 @@ class Answers:
     tolerance: float
     typical: float
     level_response: float
+    same: tuple[float, float] | None = None
+    embedded: Embedded | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +152,10 @@ def ask(
     )
     with pillow_warnings_ignored():
         found = _from_raw(subject, candidate, rows, few, heard)
-    reference, responses = _reference(subject, found.pixels, few, worker, heard)
+    reference, features, responses = _reference(subject, found.pixels, few, worker, heard)
     made_up = len(SHAPES) + 2
+    same = _bounds(responses["tiny"])
+    largest, typical = _bounds(responses["tiny"], responses.get("float16"))
     return Answers(
         names=tuple(subject.dataset.ids[row] for row in rows),
         pixels=found.pixels,
@@ -145,10 +166,40 @@ def ask(
         reference=reference,
         resize_off=float(np.flatnonzero(found.levels).max(initial=0)),
         resize_apart=float(found.levels[2:].sum() / found.levels.sum()),
-        tolerance=tolerance(max(responses["tiny"]), EXTREME),
-        typical=tolerance(float(np.median(responses["tiny"]))),
+        tolerance=largest,
+        typical=typical,
         level_response=max(responses["level"][:-made_up]),
+        same=same,
+        embedded=_embedded(candidate, found.pixels, features, responses),
     )
+
+
+def _bounds(tiny: Sequence[float], rounded: Sequence[float] | None = None) -> tuple[float, float]:
+    """The largest difference that is rounding, and the largest median one, from the responses to
+    tiny changes and, where weights were rounded, to that.
+    """
+    more = [0.0] if rounded is None else rounded
+    return (
+        max(tolerance(max(tiny), EXTREME), TIMES_ROUNDED * max(more)),
+        max(tolerance(float(np.median(tiny))), TIMES_ROUNDED * float(np.median(more))),
+    )
+
+
+def _embedded(
+    candidate: Candidate,
+    pixels: Pixels,
+    reference: NDArray[np.float32] | None,
+    responses: dict[str, list[float]],
+) -> Embedded | None:
+    if candidate.embedding is None or reference is None:
+        return None
+    starts = range(0, len(pixels), BATCH)
+    given = np.concatenate([candidate.embedding(pixels[at : at + BATCH]) for at in starts])
+    scale = float(np.abs(reference).max()) or 1.0
+    shares = {name: [one / scale for one in values] for name, values in responses.items()}
+    largest, typical = _bounds(shares["embedding"], shares.get("embedding_float16"))
+    off = np.abs(given.astype(np.float64) - reference).max(axis=1) / scale
+    return Embedded(off=off, tolerance=largest, typical=typical)
 
 
 def in_batches(candidate: Candidate, pixels: Pixels, classes: Sequence[str]) -> Probabilities:
@@ -235,9 +286,10 @@ def _reference(
     sample: Sequence[int],
     worker: Worker,
     progress: Progress,
-) -> tuple[Probabilities, dict[str, list[float]]]:
+) -> tuple[Probabilities, NDArray[np.float32] | None, dict[str, list[float]]]:
     with tempfile.TemporaryDirectory(prefix=".gate-", dir=subject.folder) as folder:
         stored, out = Path(folder, "pixels.npy"), Path(folder, "reference.npy")
+        features = None if subject.features is None else Path(folder, "features.npy")
         np.save(stored, pixels, allow_pickle=False)
         responses = worker.call(
             "autotl.export.reference:answers",
@@ -247,10 +299,13 @@ def _reference(
                 "out": str(out),
                 "sample": list(sample),
                 "seed": subject.seed,
+                "features": None if features is None else str(features),
+                "float16": subject.float16,
             },
             progress=progress,
         )
-        return np.load(out, allow_pickle=False), responses
+        embedding = None if features is None else np.load(features, allow_pickle=False)
+        return np.load(out, allow_pickle=False), embedding, responses
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotl.records import (
     Abstention,
@@ -20,6 +21,9 @@ from autotl.records import (
     Split,
     to_json,
 )
+
+if TYPE_CHECKING:
+    import onnx
 
 SCHEMA = "autotl-card/1"
 KEY = "autotl"
@@ -133,3 +137,9 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
         "majority": to_json(evaluation.majority),
         "linear_probe": to_json(evaluation.linear_probe),
     }
+
+
+def add(model: onnx.ModelProto, facts: Mapping[str, Any]) -> None:
+    """Add facts to the card that a file carries."""
+    (entry,) = (one for one in model.metadata_props if one.key == KEY)
+    entry.value = json.dumps({**json.loads(entry.value), **facts}, ensure_ascii=False)

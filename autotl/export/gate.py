@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from autotl.calls import Progress
 from autotl.errors import ParityError
 from autotl.export import runtime, structure
@@ -40,8 +42,9 @@ def examine(
     Raises `ParityError` with figures and the worst examples at the first that fails.
     """
     classes = subject.dataset.classes
-    checks = structure.check(path, classes)
-    parity, said = hold(runtime.candidate(path, classes), subject, worker, progress=progress)
+    checks = structure.check(path, classes, subject.features)
+    candidate = runtime.candidate(path, classes, subject.features)
+    parity, said = hold(candidate, subject, worker, progress=progress)
     return parity, (*checks, *said)
 
 
@@ -59,7 +62,9 @@ def judge(answers: Answers) -> Parity:
     _check_resize(answers)
     names = (*answers.names, *(f"made-up image {n}" for n in range(len(answers.pixels) - count)))
     exact = compare(answers.exact, answers.reference)
-    _check_rounding("On resized pixels the exported model", exact, answers, names)
+    bounds = (answers.tolerance, answers.typical)
+    _check_rounding("On resized pixels the exported model", exact, bounds, names)
+    embedding = _check_embedding(answers, names)
     plain = _check_plain(answers, names)
     raw = compare(answers.raw[:count], answers.reference[:count])
     _check_raw(raw, answers)
@@ -71,6 +76,7 @@ def judge(answers: Answers) -> Parity:
         largest_difference=raw.largest,
         tolerance=answers.tolerance,
         optimised_difference=plain,
+        embedding_difference=embedding,
     )
 
 
@@ -94,8 +100,28 @@ def _check_plain(answers: Answers, names: Sequence[str]) -> float | None:
     few = list(answers.few)
     plain = compare(answers.plain, answers.raw[few])
     what = "Without onnxruntime's optimisations the exported model"
-    _check_rounding(what, plain, answers, [names[place] for place in few])
+    bounds = answers.same or (answers.tolerance, answers.typical)
+    _check_rounding(what, plain, bounds, [names[place] for place in few])
     return plain.largest
+
+
+def _check_embedding(answers: Answers, names: Sequence[str]) -> float | None:
+    """The largest difference of a feature, in shares of the largest; None without an embedding."""
+    found = answers.embedded
+    if found is None:
+        return None
+    largest, median = float(found.off.max()), float(np.median(found.off))
+    if not (largest <= found.tolerance and median <= found.typical):
+        raise ParityError(
+            "The exported model's embedding is not what the trained one's head reads.",
+            details=(
+                "in shares of the largest feature:",
+                f"largest difference: {largest:.2e}, allowed: {found.tolerance:.2e}",
+                f"median difference: {median:.2e}, allowed: {found.typical:.2e}",
+                f"worst: {names[int(found.off.argmax())]}",
+            ),
+        )
+    return largest
 
 
 def _margin(answers: Answers) -> float:
@@ -103,16 +129,19 @@ def _margin(answers: Answers) -> float:
     return 2 * max(answers.tolerance, answers.level_response)
 
 
-def _check_rounding(what: str, apart: Apart, answers: Answers, names: Sequence[str]) -> None:
-    turned = apart.unexplained(2 * answers.tolerance)
-    faithful = apart.largest <= answers.tolerance and apart.median <= answers.typical
+def _check_rounding(
+    what: str, apart: Apart, bounds: tuple[float, float], names: Sequence[str]
+) -> None:
+    """`bounds` are those of the largest difference and of the median one."""
+    largest, typical = bounds
+    turned = apart.unexplained(2 * largest)
+    faithful = apart.largest <= largest and apart.median <= typical
     if not faithful or turned.any():
         raise ParityError(
             f"{what} answers otherwise than it should.",
             details=(
-                f"largest difference of a probability: {apart.largest:.2e}, "
-                f"allowed: {answers.tolerance:.2e}",
-                f"median difference: {apart.median:.2e}, allowed: {answers.typical:.2e}",
+                f"largest difference of a probability: {apart.largest:.2e}, allowed: {largest:.2e}",
+                f"median difference: {apart.median:.2e}, allowed: {typical:.2e}",
                 f"same class: {apart.agreement:.2%}",
                 *apart.worst(names),
             ),
@@ -144,4 +173,5 @@ def _said(answers: Answers) -> tuple[str, ...]:
         f"equals the Keras model on {len(answers.names)} resized images and {made_up} made-up ones",
         f"agrees from raw validation images ({len(answers.names)})",
         "labels are those of the largest probabilities",
+        *([] if answers.embedded is None else ["the embedding is what the model's head reads"]),
     )

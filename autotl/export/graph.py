@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autotl.calls import Progress
+from autotl.export import outside
 from autotl.export.card import KEY
+from autotl.export.features import with_features
 from autotl.records import Preprocessing, from_json
 
 if TYPE_CHECKING:
+    import keras
     import onnx
     import spox
 
@@ -29,34 +32,53 @@ IMAGE = "image"
 PIXELS = "pixels"
 PROBABILITIES = "probabilities"
 LABEL = "label"
+EMBEDDING = "embedding"
 _MODEL = "model/"
 _SCORES = "scores"
+_FEATURES = "features"
 
 
 def convert(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """In a worker: a saved Keras model becomes the complete ONNX file.
 
-    `spec`: model (`.keras`), preprocessing, classes, card, out (path of the `.onnx`). Gives the
-    file's size in bytes. Raises `ParityError` where the model cannot be converted.
+    `spec`: model (`.keras`), preprocessing, classes, card, out (path of the `.onnx`), embedding
+    (whether what the head reads is an output), largest (bytes that one file may hold; the big
+    arrays of a larger model lie beside it). Gives bytes, of all that was written, and features, the
+    embedding's length or None. Raises `ParityError` where the model cannot be converted.
     """
     import keras
-    import onnx
 
     from autotl.convert import to_onnx
 
     progress("convert", 0, 2)
     model = keras.models.load_model(spec["model"], compile=False)
-    converted = to_onnx(model, opset=OPSET, input_names=(PIXELS,), output_names=(_SCORES,))
+    whole = with_features(model) if spec["embedding"] else model
+    apart = _apart(model, spec["largest"])
+    outputs = (_SCORES, _FEATURES) if spec["embedding"] else (_SCORES,)
+    converted = to_onnx(
+        whole, opset=OPSET, input_names=(PIXELS,), output_names=outputs, apart=apart
+    )
     progress("convert", 1, 2)
+    arrays = {one.path: np.asarray(one.value) for one in apart} | outside.lift(converted)
     complete = assemble(
         converted,
         preprocessing=from_json(Preprocessing, spec["preprocessing"]),
         classes=spec["classes"],
         card=spec["card"],
     )
-    onnx.save_model(complete, spec["out"])
+    named = {_MODEL + name: array for name, array in arrays.items()}
+    written = outside.save(complete, named, Path(spec["out"]), largest=spec["largest"])
     progress("convert", 2, 2)
-    return {"bytes": Path(spec["out"]).stat().st_size}
+    features = whole.outputs[1].shape[1] if spec["embedding"] else None
+    return {"bytes": written, "features": features}
+
+
+def _apart(model: keras.Model, largest: int) -> list[keras.Variable]:
+    """The big variables of a model that is too large for one protobuf, else none."""
+    sizes = [4 * int(np.prod(one.shape)) for one in model.variables]
+    if sum(sizes) <= largest:
+        return []
+    return [one for one, size in zip(model.variables, sizes, strict=True) if size >= outside.BIG]
 
 
 def assemble(
@@ -68,21 +90,29 @@ def assemble(
 ) -> onnx.ModelProto:
     """Join resize, model and label lookup, and put the card in.
 
-    `model` has one float32 input (batch, size, size, 3) with levels 0 to 255 and one float32
-    output (batch, classes). The result takes uint8 (batch, height, width, 3), RGB, of any size
-    and gives `probabilities` float32 (batch, classes) and `label` string (batch,).
+    `model` has one float32 input (batch, size, size, 3) with levels 0 to 255, and constants that
+    were lifted out of it, which stay inputs, under `model/`. Its first output is float32 (batch,
+    classes), a second one an embedding, float32 (batch, features). The result takes uint8 (batch,
+    height, width, 3), RGB, of any size and gives `probabilities` float32 (batch, classes), `label`
+    string (batch,) and, where there is one, `embedding`.
     """
     from onnx import compose, helper
 
+    core = _part(model, _MODEL, interface=True)
+    ends = [value.name for value in core.graph.output]
+    features = _sides(core.graph.output[1])[1] if len(ends) > 1 else None
     front = _part(_front(preprocessing), "resize/")
-    core = _part(model, "model/", interface=True)
-    back = _part(_back(classes), "lookup/")
-    entry, end = core.graph.input[0].name, core.graph.output[0].name
-    joined = compose.merge_models(front, core, io_map=[(PIXELS, entry)])
-    joined = compose.merge_models(joined, back, io_map=[(end, _SCORES)])
-    _declare(joined, preprocessing.size, len(classes))
+    back = _part(_back(classes, features), "lookup/")
+    joined = compose.merge_models(front, core, io_map=[(PIXELS, core.graph.input[0].name)])
+    pairs = list(zip(ends, (_SCORES, _FEATURES), strict=False))
+    joined = compose.merge_models(joined, back, io_map=pairs)
+    _declare(joined, preprocessing.size, len(classes), features)
     helper.set_model_props(joined, {KEY: json.dumps(card, ensure_ascii=False)})
     return joined
+
+
+def _sides(value: onnx.ValueInfoProto) -> tuple[str | int, ...]:
+    return tuple(side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim)
 
 
 def _part(model: onnx.ModelProto, prefix: str, *, interface: bool = False) -> onnx.ModelProto:
@@ -165,18 +195,24 @@ def _numbers(*values: int) -> spox.Var:
     return op.const(np.array(values, np.int64))
 
 
-def _back(classes: Sequence[str]) -> onnx.ModelProto:
-    """Scores float32 (batch, classes) → the same as `probabilities`, and `label` (batch,)."""
+def _back(classes: Sequence[str], features: str | int | None) -> onnx.ModelProto:
+    """Scores float32 (batch, classes) → the same as `probabilities`, and `label` (batch,); and
+    features, of that length, as `embedding`.
+    """
     import spox
     import spox.opset.ai.onnx.v18 as op
 
     scores = spox.argument(spox.Tensor(np.float32, ("batch", len(classes))))
     best = op.arg_max(scores, axis=1, keepdims=0)
     label = op.gather(op.const(np.array(classes, np.str_)), best)
-    return spox.build({_SCORES: scores}, {PROBABILITIES: op.identity(scores), LABEL: label})
+    inputs, outputs = {_SCORES: scores}, {PROBABILITIES: op.identity(scores), LABEL: label}
+    if features is not None:
+        inputs[_FEATURES] = spox.argument(spox.Tensor(np.float32, ("batch", features)))
+        outputs[EMBEDDING] = op.identity(inputs[_FEATURES])
+    return spox.build(inputs, outputs)
 
 
-def _declare(model: onnx.ModelProto, size: int, classes: int) -> None:
+def _declare(model: onnx.ModelProto, size: int, classes: int, features: str | int | None) -> None:
     """Name the dimensions of what the parts meet in, and state opset and producer once."""
     from onnx import TensorProto, helper
 
@@ -187,13 +223,12 @@ def _declare(model: onnx.ModelProto, size: int, classes: int) -> None:
     graph.value_info.append(
         helper.make_tensor_value_info(PIXELS, TensorProto.FLOAT, ["batch", size, size, 3])
     )
+    outputs = [(PROBABILITIES, TensorProto.FLOAT, ["batch", classes])]
+    outputs += [(LABEL, TensorProto.STRING, ["batch"])]
+    if features is not None:
+        outputs += [(EMBEDDING, TensorProto.FLOAT, ["batch", features])]
     graph.ClearField("output")
-    graph.output.extend(
-        [
-            helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["batch", classes]),
-            helper.make_tensor_value_info(LABEL, TensorProto.STRING, ["batch"]),
-        ]
-    )
+    graph.output.extend(helper.make_tensor_value_info(*each) for each in outputs)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     model.ClearField("opset_import")
     model.opset_import.extend(helper.make_opsetid(name, it) for name, it in versions.items())

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autotl.calls import Progress
+from autotl.errors import ParityError
+from autotl.export.features import with_features
+from autotl.model import after_pooling
 from autotl.rows import opened
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH = 32
 RELATIVE_CHANGE = 1e-6
@@ -17,55 +23,142 @@ CHANGED_SHARE = 0.01
 """Share of values that move by one level for `level`. Two faithful resizes differ in
 fewer than one value in a thousand."""
 
-Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+ROUNDED = 256
+"""Numbers from which a kernel is rounded to float16, as in the exported file."""
+
+_STEPS = 2.0**11
+"""Steps of the fraction of a float16."""
+
+AS_READ = 1e-4
+"""Largest difference of a probability by which the head's answer to the features may be off."""
+
+Floats = NDArray[np.float32]
+Answer = Callable[[Floats], tuple[Floats, Floats]]
 
 
-def answers(spec: dict[str, Any], progress: Progress) -> dict[str, list[float]]:
+def answers(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Write a saved model's probabilities for stored pixels, and measure its responses.
 
     `spec`: model (`.keras`), pixels (uint8 (n, size, size, 3), as `rows.opened` opens them), out
-    (`.npy` float32 (n, classes), written), sample (row numbers), seed. Everything runs on the
-    processor in float32: an accelerator's shorter arithmetic would be taken for a fault of the
-    export.
+    (`.npy` float32 (n, classes), written), sample (row numbers), seed; features (`.npy` float32
+    (n, features), written) or None; float16 (whether to measure what rounding the weights does).
+    Everything runs on the processor in float32: an accelerator's shorter arithmetic would be taken
+    for a fault of the export.
     Returns, for each row of the sample, the largest change of a probability when the inputs
-    change by a relative 1e-6 (`tiny`) and when one value in a hundred moves by one level
-    (`level`).
+    change by a relative 1e-6 (`tiny`), when one value in a hundred moves by one level (`level`),
+    and when the weights are rounded to float16 (`float16`); `embedding` and `embedding_float16` are
+    the largest changes of a feature under the first and the last. Raises `ParityError` where the
+    features are not what the head reads.
     """
     import keras
 
     pixels = opened(spec["pixels"])
+    sample = pixels[spec["sample"]]
     with keras.device("cpu:0"):
-        answer = _loaded(spec["model"])
-        probabilities = []
+        model = keras.models.load_model(spec["model"], compile=False)
+        answer = _answering(model, embedding=spec["features"] is not None)
+        given: tuple[list[Floats], list[Floats]] = ([], [])
         for start in range(0, len(pixels), BATCH):
-            probabilities.append(answer(pixels[start : start + BATCH].astype(np.float32)))
+            for parts, part in zip(given, answer(_floats(pixels[start:], BATCH)), strict=True):
+                parts.append(part)
             progress("reference", min(start + BATCH, len(pixels)), len(pixels))
-        np.save(spec["out"], np.concatenate(probabilities), allow_pickle=False)
-        return _responses(answer, pixels[spec["sample"]], spec["seed"])
+        np.save(spec["out"], np.concatenate(given[0]), allow_pickle=False)
+        if spec["features"] is not None:
+            _check_read(model, given[1][0], given[0][0])
+            np.save(spec["features"], np.concatenate(given[1]), allow_pickle=False)
+        found = _responses(answer, sample, spec["seed"])
+        if spec["float16"]:
+            found["float16"], found["embedding_float16"] = _rounding(
+                model, answer, sample, spec["seed"]
+            )
+        return found
 
 
-def _loaded(path: str) -> Answer:
-    import keras
+def _floats(pixels: NDArray[np.uint8], most: int) -> Floats:
+    return pixels[:most].astype(np.float32)
+
+
+def _answering(model: keras.Model, *, embedding: bool) -> Answer:
+    """What gives a batch's probabilities and features; the latter are empty where not asked for."""
     import tensorflow as tf
 
-    model = keras.models.load_model(path, compile=False)
+    whole = with_features(model) if embedding else model
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    run = tf.function(lambda images: model(images, training=False), input_signature=signature)
-    return lambda images: np.asarray(run(images), np.float32)
+    run = tf.function(lambda images: whole(images, training=False), input_signature=signature)
+
+    def answer(images: Floats) -> tuple[Floats, Floats]:
+        found = run(images)
+        scores, features = found if embedding else (found, np.zeros((len(images), 0)))
+        return np.asarray(scores, np.float32), np.asarray(features, np.float32)
+
+    return answer
+
+
+def _check_read(model: keras.Model, features: Floats, probabilities: Floats) -> None:
+    """Raise unless the head makes those probabilities of the features."""
+    off = np.abs(np.asarray(after_pooling(model)(features)) - probabilities).max()
+    if not off <= AS_READ:
+        raise ParityError(
+            "The embedding is not what the model's head reads.",
+            details=(f"the head's answers to it are off by {off:.2e}, allowed: {AS_READ:.0e}",),
+        )
 
 
 def _responses(answer: Answer, pixels: NDArray[np.uint8], seed: int) -> dict[str, list[float]]:
     generator = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {"tiny": [], "level": []}
+    found: dict[str, list[float]] = {"tiny": [], "level": [], "embedding": []}
     for start in range(0, len(pixels), BATCH):
-        images = pixels[start : start + BATCH].astype(np.float32)
+        images = _floats(pixels[start:], BATCH)
         signs = generator.choice(np.array([-1, 1], np.float32), images.shape)
         moved = signs * (generator.random(images.shape) < CHANGED_SHARE)
         changed = {
             "tiny": images * (1 + np.float32(RELATIVE_CHANGE) * signs),
             "level": np.clip(images + moved, 0, 255).astype(np.float32),
         }
-        before = answer(images)
+        before, features = answer(images)
         for name, inputs in changed.items():
-            found[name] += np.abs(answer(inputs) - before).max(axis=1).tolist()
+            after, others = answer(inputs)
+            found[name] += np.abs(after - before).max(axis=1).tolist()
+            if name == "tiny":
+                found["embedding"] += np.abs(others - features).max(axis=1, initial=0).tolist()
     return found
+
+
+def _rounding(
+    model: keras.Model, answer: Answer, pixels: NDArray[np.uint8], seed: int
+) -> tuple[list[float], list[float]]:
+    """The largest change of a probability and of a feature of each row when the kernels become
+    float16. Those that float16 cannot hold stay; the model is left rounded.
+
+    A kernel's numbers get float16's eleven digits, each at another scale, for in the file they bear
+    the factors of the batch norm behind them; pretrained ones are often of 16 bits as they are.
+    """
+    generator = np.random.default_rng(seed)
+    starts = range(0, len(pixels), BATCH)
+    before = [answer(_floats(pixels[start:], BATCH)) for start in starts]
+    for variable in model.variables:
+        values = np.asarray(variable.value)
+        if is_kernel(values) and fits(values):
+            scales = generator.uniform(0.5, 1, values.shape)
+            fraction, exponent = np.frexp(values * scales)
+            shorter = np.ldexp(np.round(fraction * _STEPS) / _STEPS, exponent)
+            variable.assign((shorter / scales).astype(np.float32))
+    after = [answer(_floats(pixels[start:], BATCH)) for start in starts]
+    changes: tuple[list[float], list[float]] = ([], [])
+    for one, other in zip(before, after, strict=True):
+        for change, old, new in zip(changes, one, other, strict=True):
+            change += np.abs(new - old).max(axis=1, initial=0).tolist()
+    return changes
+
+
+def is_kernel(values: NDArray[Any]) -> bool:
+    """Whether an array is a big float32 one of two sides or more, as kernels are and the means and
+    deviations by which a head standardises are not: those cost accuracy and hold few bytes.
+    """
+    sides = sum(side > 1 for side in values.shape)
+    return values.dtype == np.float32 and values.size >= ROUNDED and sides > 1
+
+
+def fits(values: NDArray[np.float32]) -> bool:
+    """Whether float16 holds numbers as large."""
+    return bool(np.abs(values).max(initial=0) <= np.finfo(np.float16).max)

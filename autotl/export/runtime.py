@@ -12,24 +12,28 @@ from numpy.typing import NDArray
 from autotl.errors import ParityError
 from autotl.export import structure
 from autotl.export.asking import Answer, Candidate, Pixels
-from autotl.export.graph import IMAGE, LABEL, PIXELS, PROBABILITIES
+from autotl.export.graph import EMBEDDING, IMAGE, LABEL, PIXELS, PROBABILITIES
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
-def candidate(path: Path, classes: Sequence[str]) -> Candidate:
+def candidate(path: Path, classes: Sequence[str], features: int | None = None) -> Candidate:
     """The file with onnxruntime's default optimisations, and without any as the second way.
 
-    Raises `ParityError` where it does not load or has another signature than the declared one.
+    `features` is the length of the embedding that it gives, or None. Raises `ParityError` where it
+    does not load or has another signature than the declared one.
     """
     session = open_session(path)
-    _check_signature(session, len(classes))
+    _check_signature(session, len(classes), features)
     front = open_session(front_of(path))
     return Candidate(
         answer=answerer(session),
         resized=lambda images: _first(front.run([PIXELS], {IMAGE: images})),
         plain=answerer(open_session(path, optimised=False)),
+        embedding=None
+        if features is None
+        else lambda images: _first(session.run([EMBEDDING], {IMAGE: images})),
     )
 
 
@@ -92,12 +96,14 @@ def _first(outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return outputs[0]
 
 
-def _check_signature(session: onnxruntime.InferenceSession, classes: int) -> None:
+def _check_signature(
+    session: onnxruntime.InferenceSession, classes: int, features: int | None
+) -> None:
     found = tuple(
         tuple((value.name, value.type, tuple(value.shape)) for value in values)
         for values in (session.get_inputs(), session.get_outputs())
     )
-    if found != structure.declared(classes):
+    if found != structure.declared(classes, features):
         raise ParityError(
             "onnxruntime sees other inputs or outputs than the declared ones.",
             details=(f"found: {found}",),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autotl.errors import ParityError
 from autotl.export.card import KEY
-from autotl.export.graph import IMAGE, LABEL, OPSET, PROBABILITIES
+from autotl.export.graph import EMBEDDING, IMAGE, LABEL, OPSET, PROBABILITIES
+from autotl.export.outside import check_place, data_file
 
 if TYPE_CHECKING:
     import onnx
@@ -20,42 +21,55 @@ STANDARD = ("", "ai.onnx")
 _TYPES = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT", "tensor(string)": "STRING"}
 
 
-def declared(classes: int) -> tuple[Signature, Signature]:
-    """Inputs and outputs (name, type, dimensions) that every exported file has."""
-    return (
-        ((IMAGE, "tensor(uint8)", ("batch", "height", "width", 3)),),
-        (
-            (PROBABILITIES, "tensor(float)", ("batch", classes)),
-            (LABEL, "tensor(string)", ("batch",)),
-        ),
+def declared(classes: int, features: int | None = None) -> tuple[Signature, Signature]:
+    """Inputs and outputs (name, type, dimensions) that every exported file has; `features` is the
+    length of its embedding, where that was asked for.
+    """
+    outputs: Signature = (
+        (PROBABILITIES, "tensor(float)", ("batch", classes)),
+        (LABEL, "tensor(string)", ("batch",)),
     )
+    if features is not None:
+        outputs += ((EMBEDDING, "tensor(float)", ("batch", features)),)
+    return ((IMAGE, "tensor(uint8)", ("batch", "height", "width", 3)),), outputs
 
 
-def check(path: Path, classes: Sequence[str]) -> tuple[str, ...]:
+def features_of(path: Path) -> int | None:
+    """The length of the embedding that a file gives, or None where it gives none."""
+    import onnx
+
+    graph = onnx.load_model(path, load_external_data=False).graph
+    found = [_signature(value) for value in graph.output if value.name == EMBEDDING]
+    return int(found[0][2][-1]) if found else None
+
+
+def check(path: Path, classes: Sequence[str], features: int | None = None) -> tuple[str, ...]:
     """Read the file and give the checks that it passed, in words; raises `ParityError`."""
     import onnx
 
     model = onnx.load_model(path, load_external_data=False)
-    _check_valid(model)
-    inputs, outputs = declared(len(classes))
+    # before the checker, which follows whatever path it finds
+    beside = check_place(list(_tensors(model)), path)
+    _check_valid(model, path)
+    inputs, outputs = declared(len(classes), features)
     _check_values("inputs", model.graph.input, inputs)
     _check_values("outputs", model.graph.output, outputs)
     _check_operators(model)
-    _check_self_contained(model)
     _check_card(model, classes)
+    where = f"big numbers in {data_file(path).name} beside it" if beside else "all in one file"
     return (
         "onnx.checker and strict shape inference pass",
         "inputs and outputs are as declared",
-        f"standard operators of opset {OPSET} only, all in one file",
+        f"standard operators of opset {OPSET} only, {where}",
         "the card names the classes",
     )
 
 
-def _check_valid(model: onnx.ModelProto) -> None:
+def _check_valid(model: onnx.ModelProto, path: Path) -> None:
     import onnx
 
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(str(path), full_check=True)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ParityError(
@@ -107,18 +121,17 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from _nodes(inner)
 
 
-def _check_self_contained(model: onnx.ModelProto) -> None:
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Every tensor in a message, however deep it lies: attributes, inner graphs, functions."""
     from onnx import TensorProto
 
-    outside = [
-        array.name
-        for array in model.graph.initializer
-        if array.data_location == TensorProto.EXTERNAL
-    ]
-    if outside:
-        raise ParityError(
-            "The exported model keeps numbers outside its own file.", details=tuple(outside[:5])
-        )
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for one in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(one)
 
 
 def _check_card(model: onnx.ModelProto, classes: Sequence[str]) -> None:

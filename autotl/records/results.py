@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from autotl.records.data import FileRef, LoadRecord, LocatedBackbone, SetAside, SplitRecord
 from autotl.records.measured import Budget, Decision, Measurements
@@ -83,7 +84,8 @@ class Parity:
 
     Differences are of probabilities; `tolerance` is scaled to the model's own response to a
     relative input change of 1e-6. `optimised_difference` is between onnxruntime with all its
-    optimisations and with none; None for what does not run in it.
+    optimisations and with none; None for what does not run in it. `embedding_difference` is the
+    largest of a feature, in shares of the largest feature; None without an embedding.
     """
 
     examples: int
@@ -93,16 +95,67 @@ class Parity:
     largest_difference: float
     tolerance: float
     optimised_difference: float | None
+    embedding_difference: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast a variant runs beside `model.onnx` on this machine, at one batch.
+
+    `seconds` and `seconds_float` are medians for the whole batch, the variant's and the model's.
+    `ratio` is the median of the model's seconds by the variant's, taken in turns, with its 95 %
+    interval: 2 is twice as fast. The single images are photographs at their own size, those of the
+    batches already resized.
+    """
+
+    batch: int
+    ratio: Interval
+    seconds: float
+    seconds_float: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised:
+    """A variant of `model.onnx` with fewer bits, kept or not, and the figures of both.
+
+    Accuracies, 0 to 1, are of the same `rows` validation rows from raw images; `difference` is the
+    variant's less the model's, with the 95 % interval of a paired difference. None is what was not
+    measured. `size` and `size_float` are bytes, what lies beside the files included. `file` is None
+    where the variant was not kept; `data` where nothing lies beside it. `parity` and `checks` are
+    the gate's, as an export's; a variant that need not equal the model has no `parity`.
+    """
+
+    kind: Literal["int8", "float16"]
+    kept: bool
+    reason: str
+    rows: int = 0
+    accuracy: float | None = None
+    accuracy_float: float | None = None
+    difference: Interval | None = None
+    paces: tuple[Pace, ...] = ()
+    size: int | None = None
+    size_float: int | None = None
+    parity: Parity | None = None
+    checks: tuple[str, ...] = ()
+    file: FileRef | None = None
+    data: FileRef | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """The exported file and its proof. `example` is the script that serves it."""
+    """The exported file and its proof. `data` is the file beside it that holds the numbers of a
+    model over 2 GB; `features` the length of an embedding, where that is an output; `example` the
+    script that serves the file.
+    """
 
     model: FileRef
     opset: int
     parity: Parity
     checks: tuple[str, ...]
+    data: FileRef | None = None
+    features: int | None = None
+    variants: tuple[Quantised, ...] = ()
     example: FileRef | None = None
     seconds: float = 0.0
 
