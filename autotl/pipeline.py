@@ -38,6 +38,7 @@ from autotl.worker import Worker, memory_ceiling
 
 Options = dict[str, Any]
 
+_EXPORTED = ("embedding", "int8", "int8_points", "float16")
 _LEAST_TO_RECYCLE = 2_000_000_000
 
 
@@ -187,7 +188,8 @@ def _steps(
         figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **target, **places)
         tools |= {"card": at.card(loaded.record), "verify": same_files(run, "model")}
         proof = (figures, found, loaded.dataset, rows, located)
-        exported = at.once("export", export.export, *proof, run_folder=folder, **tools)
+        more = {name: getattr(asked, name) for name in _EXPORTED}
+        exported = at.once("export", export.export, *proof, run_folder=folder, **more, **tools)
         facts = (loaded.record, rows.record, located, measured, decision)
         rate = search.learning_rate(decision, measured)
         everything = replace(

@@ -195,8 +195,43 @@ def report(decision: Decision, **search: Any) -> dict[str, Any]:
             **search,
         },
         "evaluation": {**kept, **dict.fromkeys(known, figure), **dict.fromkeys(others, 0.1)},
-        "export": {"opset": 18, "parity": {"examples": 6, **parity}},
+        "export": {
+            "opset": 18,
+            "parity": {"examples": 6, **parity},
+            "features": None,
+            "variants": [],
+        },
     }
+
+
+def test_variants_are_told_of_kept_or_not(decision: Decision) -> None:
+    told = report(decision)
+    told["export"]["features"] = 40
+    told["export"]["variants"] = [
+        {"kind": "int8", "kept": False, "reason": "not shown to be faster"},
+        {"kind": "float16", "kept": True, "reason": "same label"},
+    ]
+    card = model_card(told)
+    assert "- `model.int8.onnx` was not written: not shown to be faster\n" in card
+    assert "- `model.float16.onnx` is written: same label\n" in card
+    assert "`embedding`, the 40 features" in card
+    lines = shown(terminal.summary(told, "runs/digits-1"))
+    assert "  - model.int8.onnx was not written: not shown to be faster" in lines
+
+
+def test_a_threshold_is_told_of(decision: Decision) -> None:
+    told = report(decision)
+    share = {"value": 0.5, "low": 0.4, "high": 0.6}
+    told["evaluation"]["abstention"] = {
+        "target_precision": 0.9,
+        "threshold": 0.75,
+        "bound": 0.91,
+        "coverage": share,
+        "precision": share,
+    }
+    assert "\n\nIt abstains under a confidence of 0.750," in model_card(told)
+    text = " ".join(shown(terminal.summary(told, "runs/digits-1")))
+    assert "Of the test images 50.0 % (40.0 to 60.0) are answered, of which 50.0 %" in text
 
 
 def shown(renderables: list[Any], width: int = 100) -> list[str]:

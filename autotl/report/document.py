@@ -223,6 +223,8 @@ def _export(export: Export) -> dict[str, Any]:
         "opset": export.opset,
         "parity": to_json(export.parity),
         "checks": list(export.checks),
+        "features": export.features,
+        "variants": to_json(export.variants),
     }
 
 

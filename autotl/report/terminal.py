@@ -98,9 +98,10 @@ def _evaluate(record: Evaluation) -> str:
 
 def _export(record: Export) -> str:
     parity = record.parity
+    kept = [f", {one.kind} kept" if one.kept else f", no {one.kind}" for one in record.variants]
     return (
         f"{record.model.path}, {record.model.size / 1e6:.1f} MB; same label on "
-        f"{100 * parity.top1_agreement:.1f} % of {parity.examples} raw inputs"
+        f"{100 * parity.top1_agreement:.1f} % of {parity.examples} raw inputs{''.join(kept)}"
     )
 
 
@@ -279,6 +280,11 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
     told: list[Any] = [part for one in words if one for part in (Text(one), Text())]
     notes = report["search"]["notes"]
     told = [_reasons(notes, "The search"), Text(), *told] if notes else told
+    variants = [
+        f"model.{one['kind']}.onnx {'is' if one['kept'] else 'was not'} written: {one['reason']}"
+        for one in report["export"].get("variants", [])
+    ]
+    told += [_reasons(variants, "Fewer bits"), Text()] if variants else []
     return [_figures(report), _reasons(report["decision"]["reasons"]), Text(), *told, where]
 
 
