@@ -24,7 +24,7 @@ from autotl.cli.program import run
 from autotl.prediction import Predicted
 from autotl.records import SetAside, SplitRecord
 from autotl.report.terminal import _reasons
-from tests.models import write_model
+from tests.models import write_foreign, write_model
 
 cli_backbones = importlib.import_module("autotl.cli.backbones")
 cli_plugins = importlib.import_module("autotl.cli.plugins")
@@ -501,3 +501,21 @@ def test_progress_that_nobody_reads_stops_nothing() -> None:
         done.stdin.close()
         told = done.stdout.read()
     assert (done.returncode, told) == (0, b"done\n")
+
+
+def test_a_model_s_labels_do_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Class names come from whoever wrote the file."""
+    names = ["\x1b[2Jrouge", "gr\x9bn", "bl\reu"]
+    told = {"schema": "autotl-card/1", "classes": names, "input": {"name": "photo"}}
+    told["outputs"] = {"probabilities": "scores"}
+    model = write_foreign(tmp_path / "model.onnx", told)
+    folder = tmp_path / "a\x1b[1m"
+    _photo(folder / "0.png", 3)
+    (folder / "torn.png").write_bytes(b"")
+    assert run(["predict", str(model), str(folder), "--top", "3"]) == 0
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert not set("\x1b\x9b\r") & set(text)
+    assert "\\x1b[2Jrouge" in shown.out

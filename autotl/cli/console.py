@@ -34,6 +34,11 @@ def let_go(*streams: TextIO) -> None:
     os.close(nowhere)
 
 
+def plain(text: str) -> str:
+    """Words from a file, or its name, without what would steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 PIPED_WIDTH = 1000
 """Characters a line may take where no terminal limits it, so that nothing is cut short."""
 

@@ -109,11 +109,13 @@ def _bar(inputs: tuple[str, ...], shape: str, quiet: bool) -> Quiet | Live:
 def _counted(
     predicted: Iterable[Predicted], bar: Quiet | Live, counts: dict[str, int], quiet: bool
 ) -> Iterator[Predicted]:
+    from autotl.cli.console import plain
+
     with bar:
         for item in predicted:
             counts["read" if item.error is None else "failed"] += 1
             if item.error is not None and not quiet:
-                print(f"{item.id}: {item.error}", file=sys.stderr)
+                print(f"{plain(item.id)}: {item.error}", file=sys.stderr)
             yield item
 
 
@@ -129,7 +131,7 @@ def _table(predicted: Iterable[Predicted], form: Form) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from autotl.cli.console import standard_output
+    from autotl.cli.console import plain, standard_output
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("input", overflow="fold")
@@ -137,16 +139,11 @@ def _table(predicted: Iterable[Predicted], form: Form) -> None:
     table.add_column("probability", justify="right")
     for item in predicted:
         if item.error is not None:
-            table.add_row(Text(item.id), Text("unreadable", style="red"), "")
+            table.add_row(Text(plain(item.id)), Text("unreadable", style="red"), "")
         for rank, (label, probability) in enumerate(item.top):
-            shown = f"unsure ({_line(label)})" if item.abstained and not rank else _line(label)
-            table.add_row(Text("" if rank else item.id), Text(shown), f"{probability:.3f}")
+            shown = f"unsure ({plain(label)})" if item.abstained and not rank else plain(label)
+            table.add_row(Text("" if rank else plain(item.id)), Text(shown), f"{probability:.3f}")
     standard_output().print(table)
-
-
-def _line(label: str) -> str:
-    """A label from a model file without what would steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in label)
 
 
 def _json_lines(predicted: Iterable[Predicted], form: Form) -> None:

@@ -74,11 +74,13 @@ def _table(scores: Scores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from autotl.cli.console import plain
+
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("class", overflow="fold")
     for name in ("images", "precision", "recall", "F1"):
         table.add_column(name, justify="right")
     for each in scores.per_class:
         figures = (f"{value:.3f}" for value in (each.precision, each.recall, each.f1))
-        table.add_row(Text(each.name), f"{each.examples:,}", *figures)
+        table.add_row(Text(plain(each.name)), f"{each.examples:,}", *figures)
     return table
