@@ -186,7 +186,8 @@ def _steps(
         places["verify"] = same_files(run, "model", "predictions")
         target: Options = {"target_precision": asked.target_precision}
         figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **target, **places)
-        tools |= {"card": at.card(loaded.record), "verify": same_files(run, "model")}
+        same = same_files(run, "model", "data", "variants")
+        tools |= {"card": at.card(loaded.record), "verify": same}
         proof = (figures, found, loaded.dataset, rows, located)
         more = {name: getattr(asked, name) for name in _EXPORTED}
         exported = at.once("export", export.export, *proof, run_folder=folder, **more, **tools)

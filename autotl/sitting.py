@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass, replace
 from functools import partial
 from shlex import quote
 from types import TracebackType
@@ -208,13 +208,28 @@ class _Trials:
 
 
 def same_files(run: Run, *names: str) -> Callable[[Any], None]:
-    """What raises `RunFolderError` unless the named files of a step's record are as recorded."""
+    """What raises `RunFolderError` unless the files in the named fields of a step's record are as
+    recorded.
+    """
 
     def verify(record: Any) -> None:
         for name in names:
-            run.check(getattr(record, name))
+            for file in _files(getattr(record, name)):
+                run.check(file)
 
     return verify
+
+
+def _files(value: Any) -> Iterator[FileRef]:
+    """Every file that a record, or records in a tuple, name."""
+    if isinstance(value, FileRef):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _files(one)
+    elif is_dataclass(value):
+        for one in vars(value).values():
+            yield from _files(one)
 
 
 def finished(run: Run) -> bool:
@@ -223,8 +238,7 @@ def finished(run: Run) -> bool:
     if report is None:
         return False
     for record in (run.recorded("evaluate", Evaluation), run.recorded("export", Export), report):
-        files = (value for value in vars(record).values() if isinstance(value, FileRef))
-        for file in files:
+        for file in _files(record):
             run.check(file)
     return True
 

@@ -15,7 +15,6 @@ from autotl.export.card import SCHEMA, describe
 from autotl.export.example import write_example
 from autotl.export.gate import examine
 from autotl.export.graph import OPSET
-from autotl.files import file_ref
 from autotl.records import (
     Dataset,
     Evaluation,
@@ -98,12 +97,12 @@ def export(
         variants.append(quantise.float16(path, subject, worker, progress=progress))
     else:
         outside.remove(run_folder / halves.FLOAT16)
+    write_example(run_folder)
     return Export(
         model=model,
         opset=OPSET,
         parity=parity,
         checks=checks,
-        example=file_ref(write_example(run_folder), run_folder),
         seconds=time.monotonic() - started,
         data=data,
         features=subject.features,

@@ -145,8 +145,7 @@ class Quantised:
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """The exported file and its proof. `data` is the file beside it that holds the numbers of a
-    model over 2 GB; `features` the length of an embedding, where that is an output; `example` the
-    script that serves the file.
+    model over 2 GB; `features` the length of an embedding, where that is an output.
     """
 
     model: FileRef
@@ -156,7 +155,6 @@ class Export:
     data: FileRef | None = None
     features: int | None = None
     variants: tuple[Quantised, ...] = ()
-    example: FileRef | None = None
     seconds: float = 0.0
 
 
