@@ -53,6 +53,7 @@ def test_a_large_model_has_its_numbers_beside_the_file(apart: SimpleNamespace) -
         "model.keras",
         "model.onnx",
         "model.onnx.data",
+        "serve_example.py",
     ]
     model = onnx.load_model(folder / "model.onnx", load_external_data=False)
     places = {
@@ -80,7 +81,8 @@ def test_what_lay_beside_an_older_file_goes(apart: SimpleNamespace, tmp_path: Pa
     for one in apart.folder.iterdir():
         shutil.copy(one, tmp_path)
     run_export(tmp_path, apart.worker, embedding=True)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["model.keras", "model.onnx"]
+    names = ["model.keras", "model.onnx", "serve_example.py"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == names
 
 
 def test_a_float16_variant_of_it_has_its_own_numbers(

@@ -107,24 +107,12 @@ def assemble(
     pairs = list(zip(ends, (_SCORES, _FEATURES), strict=False))
     joined = compose.merge_models(joined, back, io_map=pairs)
     _declare(joined, preprocessing.size, len(classes), features)
-    told = {**card, "outputs": _told(joined.graph.output)}
-    helper.set_model_props(joined, {KEY: json.dumps(told, ensure_ascii=False)})
+    helper.set_model_props(joined, {KEY: json.dumps(card, ensure_ascii=False)})
     return joined
 
 
 def _sides(value: onnx.ValueInfoProto) -> tuple[str | int, ...]:
     return tuple(side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim)
-
-
-def _told(outputs: Sequence[onnx.ValueInfoProto]) -> dict[str, Any]:
-    """The outputs as the card has them: dtype and shape by name."""
-    from onnx import TensorProto
-
-    types = {TensorProto.FLOAT: "float32", TensorProto.STRING: "string"}
-    return {
-        value.name: {"dtype": types[value.type.tensor_type.elem_type], "shape": _sides(value)}
-        for value in outputs
-    }
 
 
 def _part(model: onnx.ModelProto, prefix: str, *, interface: bool = False) -> onnx.ModelProto:
