@@ -274,6 +274,23 @@ def _without_softmax(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("shape", [(), (2,), (1, 1)])
+def test_labels_of_another_number_are_refused(
+    model: Path, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    proto = onnx.load_model(model)
+    (node,) = (node for node in proto.graph.node if "label" in node.output)
+    names = np.full(shape, "rouge").astype(object)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(names, "always"))
+    node.op_type = "Identity"
+    del node.input[:], node.attribute[:]
+    node.input.append("always")
+    proto.graph.output[1].type.tensor_type.ClearField("shape")
+    onnx.save_model(proto, tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="labels of shape"):
+        list(predict(tmp_path / "model.onnx", np.asarray(plain(RED))))
+
+
 def test_logits_are_no_probabilities(tmp_path: Path) -> None:
     path = _without_softmax(tmp_path / "model.onnx")
     with pytest.raises(UsageError, match="does not add up to 1") as raised:

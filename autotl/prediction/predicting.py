@@ -132,7 +132,7 @@ def _most(model: Model, image: Pixels, batch: int) -> int:
 
 
 def _asked(model: Model, alike: Sequence[tuple[str, Pixels]]) -> Iterator[Answer]:
-    stacked = np.stack([image for _, image in alike])
+    stacked = np.stack([image for _, image in alike]) if len(alike) > 1 else alike[0][1][None]
     wanted = [model.probabilities, *([model.label] if model.label else [])]
     try:
         given = model.session.run(wanted, {model.input: stacked})
@@ -144,11 +144,11 @@ def _asked(model: Model, alike: Sequence[tuple[str, Pixels]]) -> Iterator[Answer
         ) from error
     probabilities = given[0]
     _check(probabilities, (len(alike), len(model.classes)))
-    labels = given[1] if model.label else [model.classes[n] for n in probabilities.argmax(axis=1)]
-    if np.shape(labels) != (len(alike),):
-        raise UsageError(
-            f"The model gives labels of shape {np.shape(labels)} for {len(alike)} images."
-        )
+    labels: Any = (
+        given[1] if model.label else [model.classes[n] for n in probabilities.argmax(axis=1)]
+    )
+    if model.label and labels.shape != (len(alike),):
+        raise UsageError(f"The model gives labels of shape {labels.shape} for {len(alike)} images.")
     for (name, _), row, label in zip(alike, probabilities, labels, strict=True):
         yield Answer(id=name, probabilities=row, label=str(label))
 
@@ -159,15 +159,17 @@ def _check(probabilities: NDArray[np.floating[Any]], shape: tuple[int, int]) -> 
         raise UsageError(
             f"The model gives probabilities of shape {probabilities.shape}, not {shape}."
         )
-    with np.errstate(invalid="ignore"):
-        sums = probabilities.sum(axis=1, dtype=np.float64)
-    bad = ~(np.abs(sums - 1) <= _OFF_ONE)
-    if bad.any() or probabilities.min() < -_OFF_ONE:
-        raise UsageError(
-            "What the model gives as probabilities does not add up to 1: "
-            f"{probabilities[bad.argmax()][:5].tolist()}{'...' * (shape[1] > 5)}.",
-            hint="Logits need a softmax in the graph.",
-        )
+    # straight to the ufuncs: a small network answers one image within a millisecond
+    sums = np.add.reduce(probabilities, axis=1).tolist()
+    near = all(1 - _OFF_ONE <= each <= 1 + _OFF_ONE for each in sums)
+    if near and np.minimum.reduce(probabilities, axis=None) >= -_OFF_ONE:
+        return
+    worst = probabilities[int(np.argmax(np.nan_to_num(np.abs(np.array(sums) - 1), nan=np.inf)))]
+    raise UsageError(
+        f"What the model gives as probabilities does not add up to 1: {worst[:5].tolist()}"
+        f"{'...' * (shape[1] > 5)}.",
+        hint="Logits need a softmax in the graph.",
+    )
 
 
 def _predicted(
