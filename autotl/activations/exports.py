@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl import modelfile
 from autotl.activations import store
 from autotl.activations.identity import identity
 from autotl.calls import Progress
-from autotl.errors import ParityError
+from autotl.errors import ParityError, UsageError
 from autotl.records import LocatedBackbone, from_json
 
 if TYPE_CHECKING:
@@ -95,16 +96,11 @@ def _session(
     net: keras.Model, graph: bytes, optimised: str = OPTIMISED
 ) -> onnxruntime.InferenceSession:
     """The graph in onnxruntime; raises `ParityError` where it is not loaded."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if optimised == PLAIN:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ParityError(f"onnxruntime does not load {net.name}: {error}") from error
+        return modelfile.open_session(graph, optimised=optimised != PLAIN)
+    except UsageError as error:
+        why = " ".join(error.details)
+        raise ParityError(f"onnxruntime does not load {net.name}: {why}") from error
 
 
 def _key(located: LocatedBackbone) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from autotl.errors import ParityError
+from autotl import modelfile
+from autotl.errors import ParityError, UsageError
 from autotl.export import structure
 from autotl.export.asking import Answer, Candidate, Pixels
 from autotl.export.graph import EMBEDDING, IMAGE, LABEL, PIXELS, PROBABILITIES
@@ -46,19 +47,11 @@ def version() -> str:
 
 def open_session(model: Path | bytes, *, optimised: bool = True) -> onnxruntime.InferenceSession:
     """An onnxruntime session on the processor; raises `ParityError` where it does not load."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    content = model if isinstance(model, bytes) else str(model)
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base
+        return modelfile.open_session(model, optimised=optimised)
+    except UsageError as error:
         raise ParityError(
-            "onnxruntime does not load the exported model.",
-            details=tuple(str(error).splitlines()[:5]),
+            "onnxruntime does not load the exported model.", details=error.details
         ) from error
 
 

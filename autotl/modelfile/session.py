@@ -14,12 +14,13 @@ LOAD_FORMAT = "session.load_model_format"
 SPINNING_STOPS = "session.force_spinning_stop"
 
 
-def open_session(path: Path, *, optimised: bool = True) -> onnxruntime.InferenceSession:
-    """A session on the processor with all of onnxruntime's optimisations, or with none.
+def open_session(model: Path | bytes, *, optimised: bool = True) -> onnxruntime.InferenceSession:
+    """A session of a file, or of a graph's bytes, on the processor: with all of onnxruntime's
+    optimisations, or with none.
 
     Its threads leave the processor to others, such as those that decode the next images, from the
-    end of one run to the next. Raises `UsageError` where onnxruntime does not
-    load the file. Look at a file of unknown origin with `examined` first.
+    end of one run to the next. Raises `UsageError` where onnxruntime does not load it. Look at a
+    file of unknown origin with `examined` first.
     """
     import onnxruntime
 
@@ -32,7 +33,7 @@ def open_session(path: Path, *, optimised: bool = True) -> onnxruntime.Inference
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(
-            str(path),
+            model if isinstance(model, bytes) else str(model),
             options,
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # to the same provider, with a remark on standard output
@@ -40,7 +41,7 @@ def open_session(path: Path, *, optimised: bool = True) -> onnxruntime.Inference
         )
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise UsageError(
-            f"onnxruntime cannot load {path}.",
+            f"onnxruntime cannot load {'the graph' if isinstance(model, bytes) else model}.",
             details=tuple(str(error).splitlines()[:1]),
             hint="Name the model.onnx that `autotl fit` wrote, or its run folder.",
         ) from error
