@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,17 +86,8 @@ def export(
         subject = replace(subject, features=told["features"] if embedding else None)
         parity, checks = examine(out, subject, worker, progress=progress)
         model, data = outside.place(out, run_folder)
-    path = run_folder / MODEL
-    variants: list[Quantised] = []
-    if int8:
-        options: dict[str, Any] = {"train": split.train, "points": int8_points}
-        variants.append(quantise.int8(path, subject, **options, progress=progress))
-    else:
-        outside.remove(run_folder / quantise.INT8)
-    if float16:
-        variants.append(quantise.float16(path, subject, worker, progress=progress))
-    else:
-        outside.remove(run_folder / halves.FLOAT16)
+    points = int8_points if int8 else None
+    variants = _variants(subject, split.train, worker, progress, points=points, float16=float16)
     write_example(run_folder)
     return Export(
         model=model,
@@ -106,5 +97,31 @@ def export(
         seconds=time.monotonic() - started,
         data=data,
         features=subject.features,
-        variants=tuple(variants),
+        variants=variants,
     )
+
+
+def _variants(
+    subject: Subject,
+    train: Sequence[int],
+    worker: Worker,
+    progress: Progress | None,
+    *,
+    points: float | None,
+    float16: bool,
+) -> tuple[Quantised, ...]:
+    """Those asked for, kept or not; what lies there of an earlier export and is not wanted goes.
+
+    `points` is the accuracy that the one in 8 bits may lose, None where it is not wanted.
+    """
+    path = subject.folder / MODEL
+    made: list[Quantised] = []
+    if points is not None:
+        made.append(quantise.int8(path, subject, train=train, points=points, progress=progress))
+    else:
+        outside.remove(subject.folder / quantise.INT8)
+    if float16:
+        made.append(quantise.float16(path, subject, worker, progress=progress))
+    else:
+        outside.remove(subject.folder / halves.FLOAT16)
+    return tuple(made)
