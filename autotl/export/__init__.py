@@ -62,28 +62,20 @@ def export(
     """
     started = time.monotonic()
     run_folder = run_folder.resolve()
-    keras_model = run_folder / evaluation.model.path
     subject = Subject(
-        keras_model=keras_model,
+        keras_model=run_folder / evaluation.model.path,
         dataset=dataset,
         rows=split.validation,
         preprocessing=located.preprocessing,
         folder=run_folder,
     )
-    spec = {
-        "model": str(keras_model),
-        "preprocessing": to_json(located.preprocessing),
-        "classes": list(dataset.classes),
-        "card": describe(evaluation, search, dataset, split, located, card, embedding=embedding),
-        "embedding": embedding,
-        "largest": largest,
-    }
+    told = describe(evaluation, search, dataset, split, located, card, embedding=embedding)
+    spec = _spec(subject, told) | {"embedding": embedding, "largest": largest}
     with outside.staging(run_folder) as room:
         out = Path(room) / MODEL
-        told = worker.call(
-            "autotl.export.graph:convert", {**spec, "out": str(out)}, progress=progress
-        )
-        subject = replace(subject, features=told["features"] if embedding else None)
+        spec["out"] = str(out)
+        made = worker.call("autotl.export.graph:convert", spec, progress=progress)
+        subject = replace(subject, features=made["features"] if embedding else None)
         parity, checks = examine(out, subject, worker, progress=progress)
         model, data = outside.place(out, run_folder)
     points = int8_points if int8 else None
@@ -99,6 +91,15 @@ def export(
         features=subject.features,
         variants=variants,
     )
+
+
+def _spec(subject: Subject, card: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "model": str(subject.keras_model),
+        "preprocessing": to_json(subject.preprocessing),
+        "classes": list(subject.dataset.classes),
+        "card": card,
+    }
 
 
 def _variants(
