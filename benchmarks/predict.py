@@ -118,7 +118,8 @@ def _bare(model: Path) -> Any:
 def _on_arrays(model: Path, arrays: np.ndarray, batch: int) -> Sides:
     from autotl.prediction import open_model, predict
 
-    session, opened = _bare(model), open_model(model)
+    # as `predict` itself opens a path
+    session, opened = _bare(model), open_model(model, spinning=batch == 1)
 
     def bare() -> None:
         for start in range(0, len(arrays), batch):

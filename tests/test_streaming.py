@@ -181,6 +181,26 @@ def test_neighbours_of_one_shape_are_run_together(model: Model) -> None:
     assert sizes == [(4, 9), (1, 9), (3, 8), (2, 9)]
 
 
+@pytest.mark.parametrize(("batch", "spins"), [(1, True), (2, False), (16, False)])
+def test_threads_that_wait_leave_the_processor_unless_images_run_alone(
+    model: Model, batch: int, spins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    told = []
+    real = onnxruntime.SessionOptions
+
+    class Options(real):  # type: ignore[misc, valid-type]
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            told.append((key, value))
+            super().add_session_config_entry(key, value)
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    (found,) = predict(model.path, RED, batch=batch)
+    assert found.label == "rouge"
+    assert ("session.intra_op.allow_spinning", str(int(spins))) in told
+
+
 # ---- generators ----
 
 

@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     import onnxruntime
 
 LOAD_FORMAT = "session.load_model_format"
-SPINNING_STOPS = "session.force_spinning_stop"
+SPINNING = "session.intra_op.allow_spinning"
 
 
-def open_session(model: Path | bytes, *, optimised: bool = True) -> onnxruntime.InferenceSession:
+def open_session(
+    model: Path | bytes, *, optimised: bool = True, spinning: bool = True
+) -> onnxruntime.InferenceSession:
     """A session of a file, or of a graph's bytes, on the processor: with all of onnxruntime's
     optimisations, or with none.
 
-    Its threads leave the processor to others, such as those that decode the next images, from the
-    end of one run to the next. Raises `UsageError` where onnxruntime does not load it. Look at a
-    file of unknown origin with `examined` first.
+    Threads that wait keep the processor busy (`spinning`), as is onnxruntime's way: that makes a
+    run of a millisecond up to a fifth faster, and takes the processor from whoever else could use
+    it, such as threads that decode. Raises `UsageError` where onnxruntime does not load it. Look
+    at a file of unknown origin with `examined` first.
     """
     import onnxruntime
 
@@ -28,7 +31,7 @@ def open_session(model: Path | bytes, *, optimised: bool = True) -> onnxruntime.
     options.log_severity_level = 4  # what is an error is raised, and not told of twice
     # told by its content a file could be of onnxruntime's own format, which nobody looked at
     options.add_session_config_entry(LOAD_FORMAT, "ONNX")
-    options.add_session_config_entry(SPINNING_STOPS, "1")
+    options.add_session_config_entry(SPINNING, "1" if spinning else "0")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

@@ -52,11 +52,12 @@ class Model:
     threshold: float | None = None
 
 
-def open_model(path: str | Path) -> Model:
+def open_model(path: str | Path, *, spinning: bool = False) -> Model:
     """Open an exported model, or the run folder that holds one.
 
-    The file is looked at first (`modelfile.examined`). Raises `UsageError` saying what is missing,
-    does not fit, or is refused.
+    The file is looked at first (`modelfile.examined`). `spinning` pays where single images of one
+    size are run by themselves on a processor with nothing else to do. Raises `UsageError` saying
+    what is missing, does not fit, or is refused.
     """
     path = expanded(Path(path))
     path = path / "model.onnx" if look(path) == "folder" else path
@@ -66,7 +67,7 @@ def open_model(path: str | Path) -> Model:
             hint="Name the model.onnx that `autotl fit` wrote, or its run folder.",
         )
     file = examined(path)
-    session = open_session(path)
+    session = open_session(path, spinning=spinning)
     card = _card(file, session)
     names = _names(card, session, path)
     return _fitting(session, card, names, path)

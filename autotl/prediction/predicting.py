@@ -77,7 +77,7 @@ def predict(
     """
     if top < 1 or batch < 1:
         raise UsageError(f"top and batch must be at least 1, not {top} and {batch}.")
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = model if isinstance(model, Model) else open_model(model, spinning=batch == 1)
     found, total = items(inputs)
     return _predicted(opened, answers(opened, found, batch=batch), top, total, progress)
 
@@ -132,6 +132,7 @@ def _most(model: Model, image: Pixels, batch: int) -> int:
 
 
 def _asked(model: Model, alike: Sequence[tuple[str, Pixels]]) -> Iterator[Answer]:
+    """The answers to images of one shape, run together."""
     stacked = np.stack([image for _, image in alike]) if len(alike) > 1 else alike[0][1][None]
     wanted = [model.probabilities, *([model.label] if model.label else [])]
     try:
