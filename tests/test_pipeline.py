@@ -220,7 +220,7 @@ def test_predict_loads_no_tensorflow(finished: tuple[Path, str, str], tmp_path: 
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert not loaded & {"tensorflow", "keras", "keras_tuner", "sklearn", "scipy", "onnx"}
+    assert not loaded & {"tensorflow", "keras", "keras_tuner", "sklearn", "scipy"}
 
 
 def test_a_finished_run_is_resumed_to_itself(finished: tuple[Path, str, str]) -> None:
