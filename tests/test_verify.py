@@ -218,6 +218,14 @@ def test_one_image_apart_is_told_and_more_fail(
     assert "3 of" in told
 
 
+def test_a_model_of_8_bits_may_be_further_from_its_card(tmp_path: Path, photos: Path) -> None:
+    path = write_model(tmp_path / "model.onnx", _card_of(photos, right=0, precision="int8"))
+    found = verify(path, photos).data
+    assert found is not None
+    assert found.difference == round(found.scores.accuracy.value * found.scores.examples) > 1
+    assert any("that it was made from" in note for note in found.notes)
+
+
 def test_another_test_count_is_compared_with_nothing(tmp_path: Path, photos: Path) -> None:
     card = _card_of(photos)
     card["metrics"]["examples"] += 2
