@@ -210,7 +210,7 @@ def test_one_image_apart_is_told_and_more_fail(
     right = round(card["metrics"]["accuracy"]["value"] * card["metrics"]["examples"])
     near = write_model(tmp_path / "near.onnx", _card_of(photos, right=right - 1))
     assert run(["verify", str(near), str(photos)]) == 0
-    assert "1 images apart" in capsys.readouterr().out
+    assert "1 image apart" in capsys.readouterr().out
     far = write_model(tmp_path / "far.onnx", _card_of(photos, right=right - 3))
     assert run(["verify", str(far), str(photos)]) == 6
     told = capsys.readouterr().err

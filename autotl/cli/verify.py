@@ -86,6 +86,7 @@ def _on_data(data: VerifiedData) -> Iterator[Any]:
     if data.difference is None:
         yield Text(f"{told} of other rows: the two are not to be equal.")
     elif data.difference:
-        yield Text(f"{told}: {data.difference} images apart.")
+        images = "1 image" if data.difference == 1 else f"{data.difference} images"
+        yield Text(f"{told}: {images} apart.")
     else:
         yield Text(f"{told}: equal.")

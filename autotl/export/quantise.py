@@ -351,16 +351,17 @@ def _accuracy_said(right: Sequence[Right], apart: Interval, points: float) -> tu
     """Whether the variant is within the points, and the figures in words."""
     model, variant = right
     good = apart.low > -points / 100
+    within = "within a point" if points == 1 else f"within {points:g} points"
     figures = (
         f"accuracy {variant.mean():.3f} against {model.mean():.3f} on {len(model)} validation "
         f"rows, {100 * apart.value:+.1f} points [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]"
     )
     if good:
-        return True, f"{figures}: within {points:g} points with 95 % confidence"
+        return True, f"{figures}: {within} with 95 % confidence"
     needed = rows_needed(model, variant, -points / 100)
     more = (
         "more rows would not change that"
         if needed is None
         else f"if these shares held, about {needed:,} rows would be needed"
     )
-    return False, f"{figures}: not within {points:g} points with 95 % confidence, {more}"
+    return False, f"{figures}: not {within} with 95 % confidence, {more}"
