@@ -45,9 +45,11 @@ def test_the_file_gives_what_the_head_reads(embedded: SimpleNamespace) -> None:
         "embedding",
     ]
     # the head by hand: logits = features x kernel + bias, then temperature and softmax
-    arrays = [numpy_helper.to_array(one) for one in onnx.load_model(path).graph.initializer]
-    (kernel,) = (one for one in arrays if one.shape == (FEATURES, 3))
-    logits = features @ kernel / 1.5
+    model = onnx.load_model(path)
+    named = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    (kernel,) = (one for one in named.values() if one.shape == (FEATURES, 3))
+    (bias,) = (values for name, values in named.items() if "logits" in name and values.ndim < 2)
+    logits = (features @ kernel + bias) / 1.5
     scores = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum(axis=1)[:, None]
     np.testing.assert_allclose(scores, asked(path, "probabilities", images), atol=1e-5)
 

@@ -93,7 +93,7 @@ def test_a_float16_variant_of_it_has_its_own_numbers(
     eight, half = run_export(tmp_path, apart.worker, **options).variants
     assert not eight.kept
     assert "beside its file" in eight.reason
-    assert half.kept
+    assert half.kept, half.reason
     image = photograph(12)[None]
     one, other = (
         asked(tmp_path / name, "probabilities", image)

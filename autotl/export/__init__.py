@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,60 +70,44 @@ def export(
         preprocessing=located.preprocessing,
         folder=run_folder,
     )
-    told = describe(evaluation, search, dataset, split, located, card, embedding=embedding)
-    spec = _spec(subject, told) | {"embedding": embedding, "largest": largest}
-    with outside.staging(run_folder) as room:
-        out = Path(room) / MODEL
-        spec["out"] = str(out)
-        made = worker.call("autotl.export.graph:convert", spec, progress=progress)
-        subject = replace(subject, features=made["features"] if embedding else None)
-        parity, checks = examine(out, subject, worker, progress=progress)
-        model, data = outside.place(out, run_folder)
-    points = int8_points if int8 else None
-    variants = _variants(subject, split.train, worker, progress, points=points, float16=float16)
+    about = describe(evaluation, search, dataset, split, located, card, embedding=embedding)
+    options = {"card": about, "embedding": embedding, "largest": largest}
+    exported = _exported(subject, worker, options, progress)
+    subject = replace(subject, features=exported.features)
+    variants: list[Quantised] = []
+    for asked, name, make in (
+        (int8, quantise.INT8, partial(quantise.int8, train=split.train, points=int8_points)),
+        (float16, halves.FLOAT16, partial(quantise.float16, worker=worker)),
+    ):
+        if asked:
+            variants.append(make(run_folder / MODEL, subject, progress=progress))
+        else:
+            outside.remove(run_folder / name)
     write_example(run_folder)
-    return Export(
-        model=model,
-        opset=OPSET,
-        parity=parity,
-        checks=checks,
-        seconds=time.monotonic() - started,
-        data=data,
-        features=subject.features,
-        variants=variants,
-    )
+    seconds = time.monotonic() - started
+    return replace(exported, variants=tuple(variants), seconds=seconds)
 
 
-def _spec(subject: Subject, card: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+def _exported(
+    subject: Subject, worker: Worker, options: Mapping[str, Any], progress: Progress | None
+) -> Export:
+    """Convert, examine, and put the file into the subject's folder; `options` are the rest of what
+    `graph.convert` takes.
+    """
+    spec = {
+        **options,
         "model": str(subject.keras_model),
         "preprocessing": to_json(subject.preprocessing),
         "classes": list(subject.dataset.classes),
-        "card": card,
     }
-
-
-def _variants(
-    subject: Subject,
-    train: Sequence[int],
-    worker: Worker,
-    progress: Progress | None,
-    *,
-    points: float | None,
-    float16: bool,
-) -> tuple[Quantised, ...]:
-    """Those asked for, kept or not; what lies there of an earlier export and is not wanted goes.
-
-    `points` is the accuracy that the one in 8 bits may lose, None where it is not wanted.
-    """
-    path = subject.folder / MODEL
-    made: list[Quantised] = []
-    if points is not None:
-        made.append(quantise.int8(path, subject, train=train, points=points, progress=progress))
-    else:
-        outside.remove(subject.folder / quantise.INT8)
-    if float16:
-        made.append(quantise.float16(path, subject, worker, progress=progress))
-    else:
-        outside.remove(subject.folder / halves.FLOAT16)
-    return tuple(made)
+    with outside.staging(subject.folder) as room:
+        out = Path(room) / MODEL
+        spec["out"] = str(out)
+        told = worker.call("autotl.export.graph:convert", spec, progress=progress)
+        features = told["features"] if options["embedding"] else None
+        held = replace(subject, features=features)
+        parity, checks = examine(out, held, worker, progress=progress)
+        model, data = outside.place(out, subject.folder)
+    return Export(
+        model=model, opset=OPSET, parity=parity, checks=checks, data=data, features=features
+    )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.calls import Progress
-from autotl.errors import ParityError
+from autotl.errors import AutotlError, DiskError
 from autotl.export import outside, runtime
 from autotl.export.asking import Subject
 from autotl.export.card import add
@@ -45,7 +45,9 @@ def float16(
         try:
             size, left = write(model, out)
             parity, checks = examine(out, replace(subject, float16=True), worker, progress=progress)
-        except ParityError as error:
+        except DiskError:
+            raise
+        except AutotlError as error:
             outside.remove(subject.folder / FLOAT16)
             reason = " ".join((error.message, *error.details))
             found = Quantised(kind="float16", kept=False, reason=reason)

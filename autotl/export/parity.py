@@ -14,7 +14,7 @@ TIMES_RESPONSE = 10.0
 """A faithful export is about as far off as the model's response to a relative change of 1e-6;
 the smallest fault that was met lay at six hundred times that."""
 
-TIMES_ROUNDED = 4.0
+TIMES_ROUNDED = 3.0
 """The same for weights rounded to float16, where the model's response to just that is known: the
 file rounds others, its batch norm being folded into its kernels."""
 

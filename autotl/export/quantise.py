@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.calls import Progress
-from autotl.errors import ParityError, UnreadableError
+from autotl.errors import AutotlError, DiskError, ParityError, UnreadableError
 from autotl.export import outside, runtime, structure
 from autotl.export.asking import (
     FEW,
@@ -92,7 +92,9 @@ def int8(
         try:
             _write(model, out, subject, train, progress)
             found = _judged(model, out, subject, points, progress)
-        except ParityError as error:
+        except DiskError:
+            raise
+        except AutotlError as error:
             found = Quantised(kind="int8", kept=False, reason=_told(error))
         if found.kept:
             _put_figures(out, found)
@@ -104,7 +106,7 @@ def int8(
     return replace(found, seconds=time.monotonic() - began)
 
 
-def _told(error: ParityError) -> str:
+def _told(error: AutotlError) -> str:
     return " ".join((error.message, *error.details))
 
 
@@ -230,6 +232,8 @@ def _join(front: Path, path: Path, model: Path) -> None:
         part.graph.ClearField("value_info")
         part.ClearField("metadata_props")
     joined = compose.merge_models(*parts, io_map=[(PIXELS, PIXELS)])
+    joined.ClearField("opset_import")
+    joined.opset_import.extend(given.opset_import)
     joined.graph.name = joined.producer_name = given.producer_name
     joined.producer_version = ""
     joined.graph.ClearField("output")

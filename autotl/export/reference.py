@@ -26,6 +26,9 @@ fewer than one value in a thousand."""
 ROUNDED = 256
 """Numbers from which a kernel is rounded to float16, as in the exported file."""
 
+DRAWS = 4
+"""Roundings that are tried: of a small model's few weights, one may happen to change little."""
+
 _STEPS = 2.0**11
 """Steps of the fraction of a float16."""
 
@@ -128,27 +131,31 @@ def _rounding(
     model: keras.Model, answer: Answer, pixels: NDArray[np.uint8], seed: int
 ) -> tuple[list[float], list[float]]:
     """The largest change of a probability and of a feature of each row when the kernels become
-    float16. Those that float16 cannot hold stay; the model is left rounded.
+    float16, of several draws: all rows share the errors of one. Kernels that float16 cannot hold
+    stay; the model is left rounded.
 
     A kernel's numbers get float16's eleven digits, each at another scale, for in the file they bear
     the factors of the batch norm behind them; pretrained ones are often of 16 bits as they are.
     """
     generator = np.random.default_rng(seed)
     starts = range(0, len(pixels), BATCH)
+    kernels = [(one, np.asarray(one.value)) for one in model.variables]
+    kernels = [(one, values) for one, values in kernels if is_kernel(values) and fits(values)]
     before = [answer(_floats(pixels[start:], BATCH)) for start in starts]
-    for variable in model.variables:
-        values = np.asarray(variable.value)
-        if is_kernel(values) and fits(values):
+    changes = np.zeros((2, len(pixels)))
+    for _ in range(DRAWS):
+        for one, values in kernels:
             scales = generator.uniform(0.5, 1, values.shape)
             fraction, exponent = np.frexp(values * scales)
             shorter = np.ldexp(np.round(fraction * _STEPS) / _STEPS, exponent)
-            variable.assign((shorter / scales).astype(np.float32))
-    after = [answer(_floats(pixels[start:], BATCH)) for start in starts]
-    changes: tuple[list[float], list[float]] = ([], [])
-    for one, other in zip(before, after, strict=True):
-        for change, old, new in zip(changes, one, other, strict=True):
-            change += np.abs(new - old).max(axis=1, initial=0).tolist()
-    return changes
+            one.assign((shorter / scales).astype(np.float32))
+        for start, known in zip(starts, before, strict=True):
+            found = answer(_floats(pixels[start:], BATCH))
+            for kind, (old, new) in enumerate(zip(known, found, strict=True)):
+                off = np.abs(new - old).max(axis=1, initial=0)
+                part = changes[kind, start : start + BATCH]
+                np.maximum(part, off, out=part)
+    return changes[0].tolist(), changes[1].tolist()
 
 
 def is_kernel(values: NDArray[Any]) -> bool:

@@ -45,10 +45,10 @@ def paces(sessions: Sequence[Session], subject: Subject) -> tuple[Pace, ...]:
 
 
 def pace(model: Run, variant: Run, images: NDArray[np.uint8]) -> Pace:
-    """Time both on the same batch, in turns and in changing order.
+    """Time both on the same batch, run by run in turns and in changing order.
 
     The interval is that of the median ratio by order statistics, which a few disturbed turns do
-    not move.
+    not move; what slows the machine for longer than a run slows both.
     """
     from scipy.stats import quantile_test
 
@@ -57,24 +57,26 @@ def pace(model: Run, variant: Run, images: NDArray[np.uint8]) -> Pace:
     started = time.perf_counter()
     model(images)
     repeats = max(1, math.ceil(LEAST_SECONDS / max(time.perf_counter() - started, 1e-6)))
-    seconds: tuple[list[float], list[float]] = ([], [])
+    turns: list[NDArray[np.float64]] = []
     end = time.monotonic() + MOST_SECONDS
-    while len(seconds[0]) < PAIRS and (len(seconds[0]) < FEWEST or time.monotonic() < end):
-        pairs = list(zip((model, variant), seconds, strict=True))
-        for run, taken in pairs if len(seconds[0]) % 2 else pairs[::-1]:
-            began = time.perf_counter()
-            for _ in range(repeats):
-                run(images)
-            taken.append((time.perf_counter() - began) / repeats)
-    ratios = np.array(seconds[0]) / np.array(seconds[1])
+    while len(turns) < PAIRS and (len(turns) < FEWEST or time.monotonic() < end):
+        taken = np.zeros(2)
+        for number in range(repeats):
+            for which in (0, 1) if (number + len(turns)) % 2 else (1, 0):
+                began = time.perf_counter()
+                (model, variant)[which](images)
+                taken[which] += time.perf_counter() - began
+        turns.append(taken / repeats)
+    seconds = np.stack(turns)
+    ratios = seconds[:, 0] / seconds[:, 1]
     found = quantile_test(ratios, q=1.0, p=0.5).confidence_interval(CONFIDENCE)
     return Pace(
         batch=len(images),
         ratio=Interval(
             value=float(np.median(ratios)), low=float(found.low), high=float(found.high)
         ),
-        seconds=float(np.median(seconds[1])),
-        seconds_float=float(np.median(seconds[0])),
+        seconds=float(np.median(seconds[:, 1])),
+        seconds_float=float(np.median(seconds[:, 0])),
     )
 
 
