@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from autotl.errors import ParityError, UsageError
-from autotl.export import gate, runtime
+from autotl.export import gate, outside, runtime
 from autotl.export.asking import Subject
 from autotl.export.formats import FORMATS, Source, format_named, openvino, saved_model, triton
 from autotl.export.formats.openvino_import import imported
@@ -183,6 +183,7 @@ def source(worker: Any, tmp_path_factory: pytest.TempPathFactory) -> Source:
     worker.call("in_the_worker:build", {"out": str(keras_model)})
     spec = {"model": str(keras_model), "preprocessing": to_json(PREPROCESSING)}
     spec |= {"classes": list(CLASSES), "card": {"classes": list(CLASSES)}, "out": str(onnx)}
+    spec |= {"embedding": False, "largest": outside.LARGEST}
     worker.call("autotl.export.graph:convert", spec)
     subject = Subject(
         keras_model=keras_model,
@@ -431,7 +432,7 @@ def test_a_saved_model_broken_on_purpose_is_refused(
 ) -> None:
     named = ["blau", "amber", "grün"] if fault == "swapped labels" else list(CLASSES)
     spec = {"model": str(source.subject.keras_model), "preprocessing": to_json(PREPROCESSING)}
-    spec |= {"classes": named, "out": str(tmp_path / "model"), "fault": fault}
+    spec |= {"classes": named, "out": str(tmp_path / "model"), "fault": fault, "embedding": False}
     worker.call("in_the_worker:broken", spec)
     candidate = saved_model.candidate(tmp_path / "model", CLASSES, worker, tmp_path)
     with pytest.raises(ParityError, match=said) as caught:

@@ -84,11 +84,15 @@ def _written(
     run: Run, format_: Format, target: Path, data: Any, worker: Worker, listener: Listener
 ) -> Checked:
     """Write the format as `target`, once the run's files and the data are seen to be the same."""
-    onnx = run.check(_record(run, "export", Export).model)
+    exported = _record(run, "export", Export)
+    onnx = run.check(exported.model)
+    if exported.data is not None:
+        run.check(exported.data)
     keras_model = run.check(_record(run, "evaluate", Evaluation).model)
     dataset, rows = _rows(run, data, listener)
     listener.step_started(format_.name)
-    needed = LEAST_FREE_BYTES + _TIMES_MODEL * (onnx.stat().st_size + keras_model.stat().st_size)
+    size = sum(ref.size for ref in (exported.model, exported.data) if ref is not None)
+    needed = LEAST_FREE_BYTES + _TIMES_MODEL * (size + keras_model.stat().st_size)
     with _beside(target, needed) as (made, scratch):
         subject = Subject(
             keras_model=keras_model,
@@ -96,6 +100,7 @@ def _written(
             rows=rows.validation,
             preprocessing=_record(run, "backbone", LocatedBackbone).preprocessing,
             folder=scratch,
+            features=exported.features,
         )
         source = Source(name=run.name, onnx=onnx, subject=subject, split=rows)
         try:

@@ -191,8 +191,10 @@ def _embedded(
     reference: NDArray[np.float32] | None,
     responses: dict[str, list[float]],
 ) -> Embedded | None:
-    if candidate.embedding is None or reference is None:
+    if reference is None:
         return None
+    if candidate.embedding is None:
+        raise ParityError("The exported model gives no embedding, and was to give one.")
     starts = range(0, len(pixels), BATCH)
     given = np.concatenate([candidate.embedding(pixels[at : at + BATCH]) for at in starts])
     scale = float(np.abs(reference).max()) or 1.0

@@ -20,7 +20,7 @@ from autotl.export.formats.openvino_import import imported
 from autotl.export.formats.openvino_resize import front
 from autotl.export.formats.source import Source, write_card, write_readme
 from autotl.export.gate import Checked, hold
-from autotl.export.graph import IMAGE, LABEL, PIXELS, PROBABILITIES
+from autotl.export.graph import EMBEDDING, IMAGE, LABEL, PIXELS, PROBABILITIES
 from autotl.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ REMARKS = ("OpenVINO Model Server, and devices other than the processor, were no
 def make(source: Source, out: Path, worker: Worker, progress: Progress | None = None) -> Checked:
     """Write the model into the folder `out` and put it through the gate, run by OpenVINO."""
     write(source.onnx, source.subject.preprocessing, out / MODEL)
-    parity, checks = hold(
-        candidate(out / MODEL, source.classes), source.subject, worker, progress=progress
-    )
+    asked = candidate(out / MODEL, source.classes, source.subject.features)
+    parity, checks = hold(asked, source.subject, worker, progress=progress)
     runtime = f"OpenVINO {imported().__version__.partition('-')[0]}"
     declared = f"{runtime} sees the declared inputs and outputs, and ran what follows, in float32"
     checked = parity, (declared, *checks)
@@ -90,8 +89,9 @@ def write(onnx: Path, preprocessing: Preprocessing, path: Path) -> None:
         raise _failed("OpenVINO does not convert the exported model.", error) from error
 
 
-def candidate(path: Path, classes: Sequence[str]) -> Candidate:
-    """The written model in OpenVINO's runtime, on the processor and in float32.
+def candidate(path: Path, classes: Sequence[str], features: int | None = None) -> Candidate:
+    """The written model in OpenVINO's runtime, on the processor and in float32; `features` is the
+    length of its embedding, None where it gives none.
 
     Raises `ParityError` where it does not load or has other inputs or outputs than declared.
     """
@@ -104,8 +104,12 @@ def candidate(path: Path, classes: Sequence[str]) -> Candidate:
         resizing = core.compile_model(part, DEVICE, PRECISION)
     except RuntimeError as error:
         raise _failed("OpenVINO does not load the exported model.", error) from error
-    _check_signature(complete, len(classes))
-    return Candidate(answer=_answerer(complete), resized=_resizer(resizing))
+    _check_signature(complete, len(classes), features)
+    return Candidate(
+        answer=_answerer(complete),
+        resized=_resizer(resizing),
+        embedding=None if features is None else _embedder(complete),
+    )
 
 
 def _named(model: openvino.Model, name: str) -> Any:
@@ -128,6 +132,11 @@ def _answerer(model: openvino.CompiledModel) -> Callable[[Pixels], Answer]:
     return answer
 
 
+def _embedder(model: openvino.CompiledModel) -> Callable[[Pixels], NDArray[np.float32]]:
+    request = model.create_infer_request()
+    return lambda images: np.array(_run(request, images)[EMBEDDING], np.float32)
+
+
 def _resizer(model: openvino.CompiledModel) -> Callable[[Pixels], NDArray[np.float32]]:
     request = model.create_infer_request()
     return lambda images: np.array(_run(request, images)[0], np.float32)
@@ -140,19 +149,21 @@ def _run(request: Any, images: Pixels) -> Any:
         raise _failed(f"OpenVINO fails on images of shape {images.shape}.", error) from error
 
 
-def _check_signature(model: openvino.CompiledModel, classes: int) -> None:
+def _check_signature(
+    model: openvino.CompiledModel, classes: int, features: int | None = None
+) -> None:
+    given = (PROBABILITIES, LABEL, *(() if features is None else (EMBEDDING,)))
     found = [
         [(name in value.get_names(), value.element_type.to_string(), str(value.partial_shape))]
-        for name, value in zip(
-            (IMAGE, PROBABILITIES, LABEL), (*model.inputs, *model.outputs), strict=False
-        )
+        for name, value in zip((IMAGE, *given), (*model.inputs, *model.outputs), strict=False)
     ]
     declared = [
         [(True, "u8", "[?,?,?,3]")],
         [(True, "f32", f"[?,{classes}]")],
         [(True, "string", "[?]")],
+        *([] if features is None else [[(True, "f32", f"[?,{features}]")]]),
     ]
-    if found != declared or (len(model.inputs), len(model.outputs)) != (1, 2):
+    if found != declared or (len(model.inputs), len(model.outputs)) != (1, len(given)):
         raise ParityError(
             "OpenVINO sees other inputs or outputs than the declared ones.",
             details=(f"found: {[*model.inputs, *model.outputs]}",),

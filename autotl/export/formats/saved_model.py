@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from autotl.calls import Progress
 from autotl.errors import ParityError
 from autotl.export.asking import Answer, Candidate, Pixels
+from autotl.export.features import with_features
 from autotl.export.formats.saved_model_resize import resized
 from autotl.export.formats.source import Source, write_card, write_readme
 from autotl.export.gate import Checked, hold
-from autotl.export.graph import IMAGE, LABEL, PIXELS, PROBABILITIES
+from autotl.export.graph import EMBEDDING, IMAGE, LABEL, PIXELS, PROBABILITIES
 from autotl.records import Preprocessing, from_json, to_json
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
         "preprocessing": to_json(subject.preprocessing),
         "classes": list(source.classes),
         "out": str(out),
+        "embedding": subject.features is not None,
     }
     written = worker.call("autotl.export.formats.saved_model:write", spec, progress=progress)
     with tempfile.TemporaryDirectory(prefix=".gate-", dir=subject.folder) as folder:
-        asked = candidate(out, source.classes, worker, Path(folder))
+        asked = candidate(out, source.classes, worker, Path(folder), subject.features)
         parity, checks = hold(asked, subject, worker, progress=progress)
     runtime = f"TensorFlow {written['version']}"
     declared = f"{runtime} sees the declared inputs and outputs, and ran what follows"
@@ -76,24 +78,31 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     return checked
 
 
-def candidate(path: Path, classes: Sequence[str], worker: Worker, folder: Path) -> Candidate:
-    """The SavedModel as the worker runs it; `folder` takes what is asked and answered.
+def candidate(
+    path: Path, classes: Sequence[str], worker: Worker, folder: Path, features: int | None = None
+) -> Candidate:
+    """The SavedModel as the worker runs it; `folder` takes what is asked and answered, `features`
+    is the length of its embedding, None where it gives none.
 
     Raises `ParityError` where it does not load or has another signature than the declared one.
     """
     asked, answered = folder / "asked.npy", folder / "answered.npy"
 
-    def ask(signature: str, images: Pixels) -> tuple[NDArray[np.float32], list[str]]:
+    def ask(output: str, images: Pixels) -> tuple[NDArray[np.float32], list[str]]:
         np.save(asked, images, allow_pickle=False)
-        spec = {"path": str(path), "signature": signature, "classes": len(classes)}
-        spec |= {"images": str(asked), "out": str(answered)}
+        spec = {"path": str(path), "output": output, "classes": len(classes)}
+        spec |= {"images": str(asked), "out": str(answered), "features": features}
         labels = worker.call("autotl.export.formats.saved_model:answers", spec)["labels"]
         return np.load(answered, allow_pickle=False), labels
 
     def answer(images: Pixels) -> Answer:
-        return ask(SERVING, images)
+        return ask(PROBABILITIES, images)
 
-    return Candidate(answer=answer, resized=lambda images: ask(PIXELS, images)[0])
+    return Candidate(
+        answer=answer,
+        resized=lambda images: ask(PIXELS, images)[0],
+        embedding=None if features is None else lambda images: ask(EMBEDDING, images)[0],
+    )
 
 
 # ---- the worker's part ----
@@ -102,13 +111,15 @@ def candidate(path: Path, classes: Sequence[str], worker: Worker, folder: Path) 
 def write(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Write a saved Keras model as a SavedModel.
 
-    `spec`: model (`.keras`), preprocessing, classes, out (a folder). Gives TensorFlow's version.
+    `spec`: model (`.keras`), preprocessing, classes, out (a folder), embedding (whether it gives
+    one). Gives TensorFlow's version.
     """
     import keras
     import tensorflow as tf
 
     progress("convert", 0, 1)
     model = keras.models.load_model(spec["model"], compile=False)
+    whole = with_features(model) if spec["embedding"] else model
     preprocessing = from_json(Preprocessing, spec["preprocessing"])
     names = tf.constant(spec["classes"])
 
@@ -116,9 +127,10 @@ def write(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
         return {PIXELS: resized(image, preprocessing)}
 
     def serve(image: Any) -> dict[str, Any]:
-        scores = model(resize(image)[PIXELS], training=False)
-        best = tf.argmax(scores, axis=1)
-        return {PROBABILITIES: tf.identity(scores), LABEL: tf.gather(names, best)}
+        given = keras.tree.flatten(whole(resize(image)[PIXELS], training=False))
+        label = tf.gather(names, tf.argmax(given[0], axis=1))
+        named = zip((PROBABILITIES, EMBEDDING), given, strict=False)
+        return {LABEL: label} | {name: tf.identity(tensor) for name, tensor in named}
 
     given = [tf.TensorSpec((None, None, None, 3), tf.uint8, name=IMAGE)]
     resize, served = (tf.function(each, input_signature=given) for each in (pixels, serve))
@@ -133,23 +145,24 @@ def write(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def answers(spec: dict[str, Any], progress: Progress) -> dict[str, list[str]]:
     """Ask a SavedModel, which is kept for the next question.
 
-    `spec`: path (its folder), signature, classes (how many), images (`.npy`, uint8 (batch, height,
-    width, 3)), out (`.npy`, written: float32 probabilities, or the pixels). Gives the labels, none
-    for the pixels. Raises `ParityError` where it does not load, is not as declared, or fails.
+    `spec`: path (its folder), classes (how many), features (the embedding's length or None), images
+    (`.npy`, uint8 (batch, height, width, 3)), output (the name of what is wanted), out (`.npy`,
+    written: that, float32). Gives the labels, none for the pixels. Raises `ParityError` where it
+    does not load, is not as declared, or fails.
     """
     import tensorflow as tf
 
-    model = _loaded(spec["path"], _stamp(Path(spec["path"])), spec["classes"])
+    model = _loaded(spec["path"], _stamp(Path(spec["path"])), spec["classes"], spec["features"])
+    signature = PIXELS if spec["output"] == PIXELS else SERVING
     images = np.load(spec["images"], allow_pickle=False)
     try:
         with tf.device("cpu:0"):
-            found = model.signatures[spec["signature"]](**{IMAGE: tf.constant(images)})
+            found = model.signatures[signature](**{IMAGE: tf.constant(images)})
     except tf.errors.ResourceExhaustedError:
         raise
     except tf.errors.OpError as error:
         raise _failed(f"The SavedModel fails on images of shape {images.shape}.", error) from error
-    wanted = PIXELS if spec["signature"] == PIXELS else PROBABILITIES
-    np.save(spec["out"], found[wanted].numpy(), allow_pickle=False)
+    np.save(spec["out"], found[spec["output"]].numpy(), allow_pickle=False)
     return {"labels": [label.decode() for label in found[LABEL].numpy()] if LABEL in found else []}
 
 
@@ -159,7 +172,7 @@ def _stamp(folder: Path) -> int:
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: str, stamp: int, classes: int) -> Any:
+def _loaded(path: str, stamp: int, classes: int, features: int | None) -> Any:
     """The model as it was at `stamp`, once its signatures are seen to be the declared ones."""
     import tensorflow as tf
 
@@ -175,6 +188,8 @@ def _loaded(path: str, stamp: int, classes: int) -> Any:
         PROBABILITIES: tf.TensorSpec((None, classes), tf.float32, name=PROBABILITIES),
         LABEL: tf.TensorSpec((None,), tf.string, name=LABEL),
     }
+    if features is not None:
+        declared[EMBEDDING] = tf.TensorSpec((None, features), tf.float32, name=EMBEDDING)
     serve = model.signatures.get(SERVING)
     if (
         PIXELS not in model.signatures

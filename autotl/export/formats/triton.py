@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from autotl.calls import Progress
 from autotl.errors import ParityError
-from autotl.export import runtime
+from autotl.export import outside, runtime
 from autotl.export.formats.source import Source, write_readme
 from autotl.export.gate import Checked, examine
-from autotl.export.graph import IMAGE, LABEL, PROBABILITIES
+from autotl.export.graph import EMBEDDING, IMAGE, LABEL, PROBABILITIES
 
 if TYPE_CHECKING:
     from autotl.worker import Worker
@@ -47,7 +47,7 @@ input [
 output [
   {{ name: "{probabilities}" data_type: TYPE_FP32 dims: [ {classes} ]{labels} }},
   # a label an image: Triton wants a dimension besides the batch, the model has none
-  {{ name: "{label}" data_type: TYPE_STRING dims: [ 1 ] reshape {{ shape: [ ] }} }}
+  {{ name: "{label}" data_type: TYPE_STRING dims: [ 1 ] reshape {{ shape: [ ] }} }}{embedding}
 ]
 # only requests whose images have one size are put into one batch
 dynamic_batching {{ }}
@@ -55,6 +55,9 @@ version_policy {{ latest {{ num_versions: 1 }} }}
 # the processor, on which the file was checked; KIND_GPU where your server has one
 instance_group [ {{ kind: KIND_CPU }} ]
 """
+
+OF_EMBEDDING = """,
+  {{ name: "{name}" data_type: TYPE_FP32 dims: [ {length} ] }}"""
 
 TEXT = """
 # {name}, for Triton Inference Server
@@ -101,7 +104,7 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     """
     name = model_name(source.name)
     folder = out / name
-    write(source.onnx, folder, source.classes)
+    write(source.onnx, folder, source.classes, source.subject.features)
     read = check(folder, source.classes)
     parity, checks = examine(folder / "1" / MODEL, source.subject, worker, progress=progress)
     checked = parity, (read, *checks)
@@ -115,12 +118,14 @@ def model_name(run: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", run).strip("-") or "model"
 
 
-def write(onnx: Path, folder: Path, classes: Sequence[str]) -> None:
-    """Write a model's folder: configuration, a copy of the ONNX file as version 1, and the labels,
-    one a line, where each is a line.
+def write(onnx: Path, folder: Path, classes: Sequence[str], features: int | None = None) -> None:
+    """Write a model's folder: configuration, a copy of the ONNX file, and of what lies beside it,
+    as version 1, and the labels, one a line, where each is a line. `features` is the length of its
+    embedding, None where it gives none.
     """
     (folder / "1").mkdir(parents=True)
-    shutil.copyfile(onnx, folder / "1" / MODEL)
+    for file in outside.files(onnx):
+        shutil.copyfile(file, folder / "1" / file.name)
     lines = all(name.splitlines() == [name] for name in classes)
     if lines:
         (folder / LABELS).write_text("".join(f"{name}\n" for name in classes), "utf-8")
@@ -132,6 +137,7 @@ def write(onnx: Path, folder: Path, classes: Sequence[str]) -> None:
         image=IMAGE,
         probabilities=PROBABILITIES,
         label=LABEL,
+        embedding="" if features is None else OF_EMBEDDING.format(name=EMBEDDING, length=features),
         classes=len(classes),
         labels=f' label_filename: "{LABELS}"' if lines else "",
     )
