@@ -45,7 +45,7 @@ def paces(sessions: Sequence[Session], subject: Subject) -> tuple[Pace, ...]:
 
 
 def pace(model: Run, variant: Run, images: NDArray[np.uint8]) -> Pace:
-    """Time both on the same batch, run by run in turns and in changing order.
+    """Time both on the same batch, run by run, in changing order.
 
     The interval is that of the median ratio by order statistics, which a few disturbed turns do
     not move; what slows the machine for longer than a run slows both.
@@ -56,13 +56,14 @@ def pace(model: Run, variant: Run, images: NDArray[np.uint8]) -> Pace:
         run(images)
     started = time.perf_counter()
     model(images)
-    repeats = max(1, math.ceil(LEAST_SECONDS / max(time.perf_counter() - started, 1e-6)))
+    # an even number, as whichever comes second may find the machine otherwise
+    repeats = 2 * math.ceil(LEAST_SECONDS / 2 / max(time.perf_counter() - started, 1e-6))
     turns: list[NDArray[np.float64]] = []
     end = time.monotonic() + MOST_SECONDS
     while len(turns) < PAIRS and (len(turns) < FEWEST or time.monotonic() < end):
         taken = np.zeros(2)
         for number in range(repeats):
-            for which in (0, 1) if (number + len(turns)) % 2 else (1, 0):
+            for which in (0, 1) if number % 2 else (1, 0):
                 began = time.perf_counter()
                 (model, variant)[which](images)
                 taken[which] += time.perf_counter() - began
