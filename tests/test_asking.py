@@ -94,6 +94,10 @@ def test_neighbours_of_one_shape_are_asked_together_and_resized_ones_by_thirty_t
     calls = Calls()
     asking.ask(subject(tmp_path), calls.candidate(), Keras())  # type: ignore[arg-type]
     raw = calls.shapes["answer"]
+    own = (1, SIZE, SIZE, 3)
+    through = [shape for shape in raw if shape == own]
+    assert len(through) == asking.FEW + 6
+    raw = [shape for shape in raw if shape != own]
     assert raw[:3] == [(5, 12, 20, 3), (3, 20, 12, 3), (8, 9, 9, 3)]
     made_up = [(1, *shape, 3) for shape in asking.SHAPES] + [(2, SIZE, SIZE, 3)]
     total = len(SHAPES) + 6
@@ -132,6 +136,13 @@ def batch_of_one(images: Any) -> Any:
     return probabilities, labels(probabilities)
 
 
+def other_pixels(images: Any) -> Any:
+    """Answers wide images, of which the data has none, by their first row."""
+    wide = images.shape[2] > 100
+    probabilities = brightness(resized(images[:, :1] if wide else images))
+    return probabilities, labels(probabilities)
+
+
 def wrong_when_alone(images: Any) -> Any:
     probabilities = brightness(resized(images)) * np.float32(0.99) + np.float32(0.005)
     return probabilities, labels(probabilities)
@@ -148,6 +159,9 @@ def wrong_label(images: Any) -> Any:
         ({"answer": batch_of_one}, "On resized pixels"),
         ({"plain": wrong_when_alone}, "Without onnxruntime's optimisations"),
         ({"answer": wrong_label}, "labels are not those"),
+        ({"answer": other_pixels, "plain": other_pixels}, "On what its own resize makes"),
+        ({"resized": lambda images: resized(images) + 0.25}, "no whole levels"),
+        ({"resized": lambda images: resized(images) * np.nan}, "no whole levels"),
         ({"resized": lambda images: resized(images)[:, ::-1]}, "resizes images otherwise"),
     ],
 )

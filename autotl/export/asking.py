@@ -94,14 +94,13 @@ class Answers:
 
     `raw` is the candidate's on the images at their own size, `exact` the candidate's on the stored
     `pixels`, `reference` Keras's on the same. After the `names` of the examined rows come made-up
-    images. `plain` is the second way's on the raw images of the rows `few`, one by one.
-    `resize_off` is
-    the largest difference of the candidate's resize in levels, `resize_apart` the share of values,
-    0 to 1, that differ by more than one. `tolerance` bounds the largest rounding
-    difference, `typical` the median one: few rows that respond strongly must not hide a fault
-    in all the others. `same` are the bounds for two ways to run one file, where they are others.
-    `level_response` is the largest change of a probability where one value in a
-    hundred moves by a level.
+    images. Of the rows `few` there are more: `plain` is the second way's on the raw images, one by
+    one, `through` the candidate's on what its own resize makes of them. `resize_off` is the largest
+    difference of the candidate's resize in levels, `resize_apart` the share of values, 0 to 1, that
+    differ by more than one. `tolerance` bounds the largest rounding difference, `typical` the
+    median one: few rows that respond strongly must not hide a fault in all the others. `same` are
+    the bounds for two ways to run one file, where they are others. `level_response` is the largest
+    change of a probability where one value in a hundred moves by a level.
     """
 
     names: tuple[str, ...]
@@ -110,6 +109,7 @@ class Answers:
     exact: Probabilities
     few: tuple[int, ...]
     plain: Probabilities | None
+    through: Probabilities
     reference: Probabilities
     resize_off: float
     resize_apart: float
@@ -129,6 +129,7 @@ class _FromRaw:
     pixels: Pixels
     raw: Probabilities
     plain: Probabilities | None
+    through: Probabilities
     levels: NDArray[np.int64]
 
 
@@ -163,6 +164,7 @@ def ask(
         exact=in_batches(candidate, found.pixels, subject.dataset.classes),
         few=few,
         plain=found.plain,
+        through=found.through,
         reference=reference,
         resize_off=float(np.flatnonzero(found.levels).max(initial=0)),
         resize_apart=float(found.levels[2:].sum() / found.levels.sum()),
@@ -261,6 +263,7 @@ def _from_raw(
     pixels = np.empty((len(rows) + len(made_up), size, size, 3), np.uint8)
     raw: list[Probabilities] = []
     plain: list[Probabilities] = []
+    through: list[Probabilities] = []
     levels = np.zeros(256, np.int64)
     place = 0
     for images in (*raw_images(subject.dataset, rows), made_up):
@@ -268,8 +271,10 @@ def _from_raw(
         for image in images:
             pixels[place] = resize(image, size, policy)
             if place in slow:
-                off = np.abs(candidate.resized(image[None])[0] - pixels[place].astype(np.float32))
-                levels += np.bincount(off.astype(np.uint8).ravel(), minlength=256)
+                own = _levels(candidate.resized(image[None]))
+                off = np.abs(own[0].astype(np.int64) - pixels[place])
+                levels += np.bincount(off.ravel(), minlength=256)
+                through.append(probabilities_of(candidate.answer, own, classes))
                 if candidate.plain is not None:
                     plain.append(probabilities_of(candidate.plain, image[None], classes))
             place += 1
@@ -278,8 +283,17 @@ def _from_raw(
         pixels=pixels,
         raw=np.concatenate(raw),
         plain=np.concatenate(plain) if plain else None,
+        through=np.concatenate(through),
         levels=levels,
     )
+
+
+def _levels(resized: NDArray[np.float32]) -> Pixels:
+    """The candidate's resized pixels as uint8; raises `ParityError` for what is no whole level."""
+    levels: Pixels = np.clip(np.nan_to_num(resized), 0, 255).astype(np.uint8)
+    if not np.array_equal(levels, resized):
+        raise ParityError("The exported model's resized pixels are no whole levels of 0 to 255.")
+    return levels
 
 
 def _reference(

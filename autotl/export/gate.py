@@ -66,6 +66,7 @@ def judge(answers: Answers) -> Parity:
     _check_rounding("On resized pixels the exported model", exact, bounds, names)
     embedding = _check_embedding(answers, names)
     plain = _check_plain(answers, names)
+    _check_through(answers, names)
     raw = compare(answers.raw[:count], answers.reference[:count])
     _check_raw(raw, answers)
     return Parity(
@@ -124,6 +125,17 @@ def _check_embedding(answers: Answers, names: Sequence[str]) -> float | None:
     return largest
 
 
+def _check_through(answers: Answers, names: Sequence[str]) -> None:
+    """A raw image must be answered as what the model's own resize makes of it: else the network
+    sees other pixels than those that were compared.
+    """
+    few = list(answers.few)
+    through = compare(answers.through, answers.raw[few])
+    what = "On what its own resize makes of raw images the exported model"
+    bounds = answers.same or (answers.tolerance, answers.typical)
+    _check_rounding(what, through, bounds, [names[place] for place in few])
+
+
 def _margin(answers: Answers) -> float:
     """The lead below which one level's difference of the resize may turn the class."""
     return 2 * max(answers.tolerance, answers.level_response)
@@ -170,6 +182,7 @@ def _said(answers: Answers) -> tuple[str, ...]:
         *([] if answers.plain is None else [plain]),
         f"resizes as training did, within {answers.resize_off:.0f} of 255 levels "
         f"({answers.resize_apart:.1e} of the values by more than one)",
+        f"answers raw images as what it makes of them ({again} and {made_up} made up)",
         f"equals the Keras model on {len(answers.names)} resized images and {made_up} made-up ones",
         f"agrees from raw validation images ({len(answers.names)})",
         "labels are those of the largest probabilities",

@@ -15,7 +15,7 @@ import numpy as np
 
 from autotl.calls import Progress
 from autotl.export import outside
-from autotl.export.card import KEY, add
+from autotl.export.card import KEY
 from autotl.export.features import with_features
 from autotl.records import Preprocessing, from_json
 
@@ -66,7 +66,6 @@ def convert(spec: dict[str, Any], progress: Progress) -> dict[str, Any]:
         classes=spec["classes"],
         card=spec["card"],
     )
-    add(complete, {"outputs": _told(complete.graph.output)})
     named = {_MODEL + name: array for name, array in arrays.items()}
     written = outside.save(complete, named, Path(spec["out"]), largest=spec["largest"])
     progress("convert", 2, 2)

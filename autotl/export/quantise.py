@@ -242,7 +242,8 @@ def _join(front: Path, path: Path, model: Path) -> None:
     joined.graph.value_info.extend(given.graph.value_info)
     joined.ClearField("metadata_props")
     joined.metadata_props.extend(given.metadata_props)
-    add(joined, {"precision": "int8"})
+    # what was measured of the model is not true of this file; `_put_figures` adds what is
+    add(joined, {"precision": "int8", "metrics": None, "abstention": None})
     onnx.save_model(joined, path)
 
 
