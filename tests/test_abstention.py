@@ -94,6 +94,13 @@ def test_no_answer_at_all_has_no_precision() -> None:
     assert abstaining.sentence(to_json(found)).endswith("are answered.")
 
 
+def test_a_model_that_need_not_abstain_is_said_to_be_one() -> None:
+    sure = (np.tile([[0.9, 0.1]], (400, 1)), np.zeros(400, int))
+    found = abstention(0.9, sure, sure)
+    assert found.threshold == 0
+    assert abstaining.sentence(to_json(found)).startswith("It need not abstain for 90 % right")
+
+
 def test_a_target_out_of_reach_is_said() -> None:
     found = abstention(0.999, drawn(300, 4), drawn(300, 5))
     assert (found.threshold, found.coverage, found.precision) == (None, None, None)

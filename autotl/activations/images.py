@@ -220,7 +220,8 @@ class _Images:
         lines = tuple(f"{self.dataset.ids[self.rows[p]]}: {failed[p]}" for p in sorted(failed))
         return DataError(
             f"{len(failed)} examples cannot be read any more as they were loaded.",
-            hint="Was the data changed while it was being used? Start again once it is at rest.",
+            hint="Was the data changed while it was being used? Start again once it is at rest. "
+            "Otherwise take these examples out.",
             details=lines[:10],
         )
 

@@ -22,7 +22,8 @@ def fit_threshold(
     over the sorted confidences looks at, each bound is exact (Clopper and Pearson) at an equal part
     of the error of 5 %, so that all hold together (Geifman and El-Yaniv 2017, "Selective
     classification for deep neural networks", algorithm SGR). The threshold is 0 where every row may
-    be answered, None where no place has such a bound; the bound is then the best that was met.
+    be answered, None where no place has such a bound; the bound is then the best that was met. It
+    does not know that the same rows chose the trial and the temperature.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_CHOSEN = ", with 95 % confidence that does not count that they chose the model too"
+
 
 def sentence(chosen: Mapping[str, Any]) -> str:
     """On the `abstention` of `report.json`: the threshold and what it gives on test rows."""
@@ -16,12 +18,17 @@ def sentence(chosen: Mapping[str, Any]) -> str:
             f"validation images it can be said of {bound} at best (with 95 % confidence). More "
             "validation images, or a lower target, may do."
         )
+    if chosen["threshold"] == 0:
+        return (
+            f"It need not abstain for {target} right answers: of all validation images at least "
+            f"{bound} are right{_CHOSEN}."
+        )
     answered = _share(chosen["coverage"])
     precision = chosen["precision"]
     right = "" if precision is None else f", of which {_share(precision)} are right"
     return (
         f"It abstains under a confidence of {chosen['threshold']:.3f}, chosen on validation images "
-        f"for {target} right answers (at least {bound} there, with 95 % confidence). Of the test "
+        f"for {target} right answers (at least {bound} there{_CHOSEN}). Of the test "
         f"images {answered} are answered{right}."
     )
 

@@ -45,7 +45,9 @@ import openvino
 from PIL import Image, ImageOps
 
 model = openvino.Core().compile_model("model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
+image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGBA")
+white = Image.new("RGBA", image.size, "white")
+image = Image.alpha_composite(white, image).convert("RGB")
 answer = model(np.asarray(image)[None])
 print(answer["label"][0], answer["probabilities"][0].max())
 ```

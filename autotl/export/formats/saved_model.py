@@ -44,7 +44,9 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 serve = tf.saved_model.load(".").signatures["serving_default"]
-image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
+image = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGBA")
+white = Image.new("RGBA", image.size, "white")
+image = Image.alpha_composite(white, image).convert("RGB")
 answer = serve(image=tf.constant(np.asarray(image)[None]))
 print(answer["label"][0].numpy().decode(), float(tf.reduce_max(answer["probabilities"])))
 ```

@@ -80,7 +80,9 @@ import numpy as np
 import tritonclient.grpc as triton
 from PIL import Image, ImageOps
 
-upright = ImageOps.exif_transpose(Image.open(sys.argv[2])).convert("RGB")
+upright = ImageOps.exif_transpose(Image.open(sys.argv[2])).convert("RGBA")
+white = Image.new("RGBA", upright.size, "white")
+upright = Image.alpha_composite(white, upright).convert("RGB")
 pixels = np.asarray(upright)[None]
 image = triton.InferInput("image", pixels.shape, "UINT8")
 image.set_data_from_numpy(pixels)
