@@ -74,6 +74,15 @@ def test_the_threshold_is_there_for_programs_that_abstain() -> None:
     assert described(abstention=replace(chosen, threshold=None))["abstention"] is None
 
 
+def test_a_card_of_8_bits_has_figures_of_its_own() -> None:
+    told = described() | {"precision": "int8", "metrics": None, "abstention": None}
+    measured = {"rows": 40, "accuracy": 0.9, "accuracy_float": 0.9, "difference": {}, "paces": []}
+    validate(told | {"variant": measured})
+    del measured["accuracy_float"]
+    with pytest.raises(jsonschema.ValidationError):
+        validate(told | {"variant": measured})
+
+
 def test_the_weights_have_a_source() -> None:
     assert described()["backbone"]["weights_source"] is None
     for weights, source in (

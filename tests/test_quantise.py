@@ -88,6 +88,7 @@ def test_a_faster_file_as_good_is_kept_with_its_figures(
     model = onnx.load_model(run.folder / "model.int8.onnx")
     card = json.loads(next(e.value for e in model.metadata_props if e.key == "autotl"))
     assert card["precision"] == "int8"
+    assert (card["metrics"], card["abstention"]) == (None, None)
     assert card["variant"]["accuracy"] == found.accuracy
     assert card["variant"]["rows"] == found.rows
     assert card["classes"] == list(CLASSES)

@@ -25,6 +25,9 @@ NAMES = (
     "confirm",
     "remeasured",
     "similarity",
+    "agreement",
+    "latency",
+    "predict",
     pytest.param("strategies", marks=pytest.mark.slow),
 )
 
