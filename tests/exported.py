@@ -41,7 +41,7 @@ def net(filters=24):
     x = layers.Rescaling([1 / 60, 1 / 70, 1 / 80], [-2.1, -1.7, -1.5])(pixels)
     jitter = {"moving_mean_initializer": keras.initializers.RandomNormal(0, 0.3)}
     jitter["moving_variance_initializer"] = keras.initializers.RandomUniform(0.5, 2)
-    for width in (filters, 36):
+    for width in (12, filters, 36):
         x = layers.Conv2D(width, 3, padding="same")(x)
         x = layers.BatchNormalization(**jitter)(x)
         x = layers.ReLU()(x)

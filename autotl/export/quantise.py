@@ -100,7 +100,7 @@ def int8(
             _put_figures(out, found)
             found = replace(found, checks=(*_structure(out, subject), *found.checks))
             file, data = outside.place(out, subject.folder)
-            found = replace(found, file=file, data=data)
+            found = replace(found, file=file, data=data, size=file.size)
         else:
             outside.remove(target)
     return replace(found, seconds=time.monotonic() - began)
