@@ -114,8 +114,7 @@ def resize(
 
     `image` is uint8 (height, width, 3). `squash` ignores the aspect ratio. `crop` resizes the
     shorter side to `size` and the longer to floor(longer * size / shorter + 1/2), then cuts
-    `size` pixels out of it from floor((that - size) / 2) on; it raises `UnreadableError` where that
-    would have more than `MAX_PIXELS` pixels on the way.
+    `size` pixels out of it from floor((that - size) / 2) on.
     """
     if image.shape[:2] == (size, size):
         return image
@@ -184,11 +183,6 @@ def _fitted(image: Image.Image, size: int, policy: Literal["squash", "crop"]) ->
     width, height = image.size
     shorter = min(height, width)
     tall, wide = ((2 * side * size + shorter) // (2 * shorter) for side in (height, width))
-    if tall * wide > MAX_PIXELS:
-        raise UnreadableError(
-            f"Of {width} × {height} pixels, it would have {wide} × {tall} once its shorter side is "
-            f"{size}, more than {MAX_PIXELS:,} in all."
-        )
     top, left = (tall - size) // 2, (wide - size) // 2
     return _resized(image, tall, wide)[top : top + size, left : left + size]
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from autotl import pixels
 from autotl.activations import store
 from autotl.calls import Progress
+from autotl.cropping import check_crop
 from autotl.errors import DataError, UnreadableError
 from autotl.records import Dataset, LocatedBackbone, SetAside, StoredPixels
 from autotl.rows import Server, Source
@@ -206,7 +207,12 @@ class _Images:
         content = self.dataset.read(self.rows[position])
         if pixels.content_hash(content) != self.hashes[position]:
             raise UnreadableError("Its content is not what was loaded.")
-        return pixels.resized(content, sizes, self.policy)
+        if self.policy == "squash":
+            return pixels.resized(content, sizes, self.policy)
+        image = pixels.decode(content)
+        height, width, _ = image.shape
+        check_crop(height, width, max(sizes, default=1))
+        return [pixels.resize(image, size, self.policy) for size in sizes]
 
     def resized(self, position: int, size: int) -> NDArray[np.uint8]:
         """uint8 (size, size, 3); raises `DataError` where `sized` raises."""
