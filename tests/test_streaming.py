@@ -294,6 +294,57 @@ def test_ctrl_c_ends_the_command_at_once(model: Model, tmp_path: Path) -> None:
     assert rest.count("\n") < 398
 
 
+LEFT = """
+import io, sys, time
+from PIL import Image
+from autotl.prediction import predict
+
+def begin():
+    stream = io.BytesIO()
+    Image.new("RGB", (2_000, 1_500), (230, 20, 30)).save(stream, "PNG", compress_level=1)
+    coming = predict(sys.argv[1], [stream.getvalue()] * 60)
+    print(next(coming).label, flush=True)
+    time.sleep(1.5)  # until as many are decoded as may wait
+    return coming
+
+def fail():
+    coming = begin()
+    raise ValueError("a mistake of the user's")
+
+if sys.argv[2] == "ends":
+    coming = begin()
+else:
+    fail()
+"""
+
+
+@pytest.mark.parametrize(("how", "status"), [("ends", 0), ("fails", 1)])
+def test_a_script_that_stops_halfway_ends(model: Model, how: str, status: int) -> None:
+    """Whether it comes to its end or raises: nobody closes what gives the images."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT, str(model.path), how],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (status, "rouge\n")
+    told = done.stderr.splitlines()
+    assert told[-1:] == (["ValueError: a mistake of the user's"] if status else [])
+    assert done.stderr.count("Traceback") == status
+
+
+def test_what_is_wrong_in_a_thread_is_raised_where_the_image_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(content: Any) -> Any:
+        raise MemoryError("odd")
+
+    monkeypatch.setattr(reading, "decode", fail)
+    with pytest.raises(MemoryError, match="odd"):
+        next(reading.decoded([("a", _png())], ahead=4))
+
+
 # ---- images that were made to harm ----
 
 

@@ -33,64 +33,91 @@ def decoded(items: Iterable[Item], *, ahead: int) -> Iterator[tuple[str, Pixels 
     """Every item's id with its pixels, uint8 (height, width, 3), or why there are none, in order.
 
     `ahead` is how many items are taken before they are wanted. Pixels that need no decoding pass
-    through. However it ends, no thread is left.
+    through. However it ends, no thread is left; where it is never ended, as by a script that stops
+    halfway, its threads end with the interpreter.
     """
-    gate = _Gate()
-    pool = ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "autotl-decode")
+    work = _Ahead(min(MOST_THREADS, os.cpu_count() or 1))
     waiting: deque[tuple[str, Pixels | Future[Pixels | str]]] = deque()
-    coming = enumerate(items)
+    coming = iter(items)
     try:
         with _pillow_quiet():
             while True:
-                for number, (name, content) in islice(coming, ahead - len(waiting)):
+                for name, content in islice(coming, ahead - len(waiting)):
                     plain = _plain(content)
-                    later = pool.submit(_pixels, content, gate, number) if plain is None else plain
-                    waiting.append((name, later))
+                    waiting.append((name, work.ask(content) if plain is None else plain))
                 if not waiting:
                     return
                 name, found = waiting.popleft()
-                image = found.result() if isinstance(found, Future) else found
-                gate.left(image if isinstance(found, Future) else "")
-                yield name, image
+                yield name, work.taken(found) if isinstance(found, Future) else found
     finally:
-        gate.close()
-        pool.shutdown(wait=True, cancel_futures=True)
+        work.close()
 
 
-class _Gate:
-    """Lets threads decode while the pixels that wait are few, and always the one that is next."""
+class _Ahead:
+    """Threads that decode, in order, while the pixels that wait are few.
 
-    def __init__(self) -> None:
+    None of them ever waits for room: whoever takes an image sets threads to work again. The
+    interpreter's exit joins threads before it ends generators, so one that waited would hang it.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.pool = ThreadPoolExecutor(threads, "autotl-decode")
+        self.lock = threading.Lock()
+        self.todo: deque[tuple[Content, Future[Pixels | str]]] = deque()
+        self.idle = threads
         self.bytes = 0
-        self.next = 0
-        self.open = True
-        self.change = threading.Condition()
 
-    def enter(self, number: int) -> bool:
-        """Wait until item `number` may be decoded; False where nobody wants it any longer."""
-        with self.change:
-            self.change.wait_for(
-                lambda: not self.open or self.bytes < MOST_BYTES or number == self.next
-            )
-            return self.open
+    def ask(self, content: Content) -> Future[Pixels | str]:
+        """What will be the image, or why there is none."""
+        later: Future[Pixels | str] = Future()
+        with self.lock:
+            self.todo.append((content, later))
+        self._start()
+        return later
 
-    def add(self, image: Pixels | str) -> None:
-        """Pixels that wait from here on."""
-        with self.change:
-            self.bytes += _bytes(image)
-
-    def left(self, image: Pixels | str) -> None:
-        """They were taken."""
-        with self.change:
+    def taken(self, later: Future[Pixels | str]) -> Pixels | str:
+        """The image once it is there; it waits no longer. Images are taken as they were asked for:
+        then nothing waits while one is not begun, and there is room for it.
+        """
+        image = later.result()
+        with self.lock:
             self.bytes -= _bytes(image)
-            self.next += 1
-            self.change.notify_all()
+        self._start()
+        return image
 
     def close(self) -> None:
-        """Let every thread go."""
-        with self.change:
-            self.open = False
-            self.change.notify_all()
+        """End every thread, each after the image that it is at."""
+        with self.lock:
+            self.todo.clear()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> None:
+        """Set to work as many threads as there is work for, where there is room."""
+        with self.lock:
+            count = min(self.idle, len(self.todo)) if self.bytes < MOST_BYTES else 0
+            self.idle -= count
+        for _ in range(count):
+            self.pool.submit(self._work)
+
+    def _work(self) -> None:
+        """Decode until there is no work or no room."""
+        while (job := self._next()) is not None:
+            content, later = job
+            try:
+                image = _read(content)
+            except BaseException as error:  # it is raised where the image is taken
+                later.set_exception(error)
+                continue
+            with self.lock:
+                self.bytes += _bytes(image)
+            later.set_result(image)
+
+    def _next(self) -> tuple[Content, Future[Pixels | str]] | None:
+        with self.lock:
+            if self.todo and self.bytes < MOST_BYTES:
+                return self.todo.popleft()
+            self.idle += 1
+            return None
 
 
 def _bytes(image: Pixels | str) -> int:
@@ -103,15 +130,6 @@ def _plain(content: Content) -> Pixels | None:
         return None
     fits = content.shape[2] == 3 and 0 < content.shape[0] * content.shape[1] <= MAX_PIXELS
     return content if fits else None
-
-
-def _pixels(content: Content, gate: _Gate, number: int) -> Pixels | str:
-    """The decoded image, or why there is none."""
-    if not gate.enter(number):
-        return ""
-    image = _read(content)
-    gate.add(image)
-    return image
 
 
 def _read(content: Content) -> Pixels | str:
