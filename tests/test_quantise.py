@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
+from autotl.delivery import verify, verifying
 from autotl.errors import OutOfMemoryError, ParityError, UnreadableError
 from autotl.export import gate, halves, quantise, reference, structure, timing, verdict
 from autotl.export import runtime as runtime_
@@ -130,6 +131,28 @@ def test_it_answers_nearly_as_the_model_with_all_optimisations_and_none(
     assert 0 < np.abs(bits - model).max() < 0.1
     (again,) = plainly.run(["probabilities"], {"image": image})
     assert np.abs(again - model).max() < 0.1
+
+
+def test_the_file_passes_verify_and_a_runtime_that_saturates_does_not(
+    run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantise, "paces", paced(1.5, 2.0))
+    assert eight(run, points=40).kept
+    path = run.folder / "model.int8.onnx"
+    assert any("change little" in check for check in verify(path).checks)
+    clipped = onnx.load_model(path)
+    for tensor in clipped.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.int8 and array.ndim == 4:
+            less = numpy_helper.from_array(np.clip(array, -64, 63), tensor.name)
+            tensor.CopyFrom(less)
+    onnx.save_model(clipped, run.folder / "clipped.onnx")
+    real = verifying.open_session
+    monkeypatch.setattr(
+        verifying, "open_session", lambda _, **how: real(run.folder / "clipped.onnx", **how)
+    )
+    with pytest.raises(ParityError, match="Without onnxruntime's optimisations"):
+        verify(path)
 
 
 @pytest.mark.parametrize("ratios", [(0.99, 2.0), (2.0, 1.04)])

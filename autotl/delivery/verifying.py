@@ -29,6 +29,10 @@ BATCHES = (1, 3)
 LARGEST, MEDIAN = 1e-3, 1e-4
 """How far probabilities may be off with other optimisations or in another batch: the largest of
 all, and the median. Sound models were met up to 1e-5."""
+LARGEST_INT8, MEDIAN_INT8 = 0.15, 0.04
+"""The same for a file of 8 bits with other optimisations: a sum on the edge of a step falls to
+another side in integers than in floats, and the layers behind make of one step many. Sound models
+were met up to 0.06 and 0.02; one that saturates its weights lay at 0.27 and 0.06 or further off."""
 OFF = 0.005
 """Share of the test rows by which a sound file may be off its card, and one row in any case: ties
 that fall otherwise."""
@@ -36,6 +40,7 @@ AGAIN = "Take the file from where you trust it, or export it again."
 SEED = 20261127
 
 Images = NDArray[np.uint8]
+Pair = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 
 
 def verify(
@@ -99,20 +104,27 @@ def _structure(model: Model) -> tuple[str, ...]:
 def _answers(model: Model) -> tuple[str, ...]:
     """Whether the answers to made-up images hang on optimisations or on the batch."""
     plain = open_session(model.path, optimised=False)
-    count, off = 0, 0.0
+    pairs: list[Pair] = []
+    alone: list[Pair] = []
     for images in _made_up(model):
         whole = _asked(model, model.session, images)
-        apart = {"Without onnxruntime's optimisations": _asked(model, plain, images)}
+        pairs.append((_asked(model, plain, images), whole))
         if len(images) > 1:
-            alone = [_asked(model, model.session, image[None]) for image in images]
-            apart["One by one"] = np.concatenate(alone)
-        for how, other in apart.items():
-            off = max(off, _same(f"{how} the model answers otherwise.", other, whole))
-        count += len(images)
+            each = [_asked(model, model.session, image[None]) for image in images]
+            alone.append((np.concatenate(each), whole))
+    count = sum(len(whole) for _, whole in pairs)
+    eight_bits = _told(model.card, "precision") == "int8"
+    bounds = (LARGEST_INT8, MEDIAN_INT8) if eight_bits else (LARGEST, MEDIAN)
+    if eight_bits:
+        others, wholes = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        pairs = [(others, wholes)]
+    how = "Without onnxruntime's optimisations"
+    off = [_same(f"{how} the model answers otherwise.", *pair, *bounds) for pair in pairs]
+    off += [_same("One by one the model answers otherwise.", *pair) for pair in alone]
     labels = ["labels are those of the largest probabilities"] if model.label else []
     return (
-        f"onnxruntime's optimisations and the batch change nothing ({count} made-up images of "
-        f"several sizes, largest difference {off:.1e})",
+        f"onnxruntime's optimisations and the batch change {'little' if eight_bits else 'nothing'} "
+        f"({count} made-up images of several sizes, largest difference {max(off):.1e})",
         *labels,
     )
 
@@ -163,15 +175,22 @@ def _asked(model: Model, session: Any, images: Images) -> NDArray[np.floating[An
     return given
 
 
-def _same(message: str, other: NDArray[Any], whole: NDArray[Any]) -> float:
+def _same(
+    message: str,
+    other: NDArray[Any],
+    whole: NDArray[Any],
+    largest: float = LARGEST,
+    median: float = MEDIAN,
+) -> float:
+    """The largest difference; raises `ParityError` for probabilities further apart."""
     apart = parity.compare(other, whole)
-    turned = int(apart.unexplained(2 * LARGEST).sum())
-    if not (apart.largest <= LARGEST and apart.median <= MEDIAN) or turned:
+    turned = int(apart.unexplained(2 * largest).sum())
+    if not (apart.largest <= largest and apart.median <= median) or turned:
         raise ParityError(
             message,
             details=(
-                f"largest difference of a probability: {apart.largest:.2e}, allowed: {LARGEST:.0e}",
-                f"median difference: {apart.median:.2e}, allowed: {MEDIAN:.0e}",
+                f"largest difference of a probability: {apart.largest:.2e}, allowed: {largest:g}",
+                f"median difference: {apart.median:.2e}, allowed: {median:g}",
                 f"another class: {turned} of {len(whole)}",
             ),
             hint=AGAIN,
@@ -209,15 +228,11 @@ def _on_data(
     scores = tally.scores()
     card, examples = _card_accuracy(model.card)
     difference = None
-    eight_bits = _told(model.card, "precision") == "int8"
-    if eight_bits:
-        notes += ("The figures of its card are those of the model that it was made from.",)
     if own and card is not None and examples == scores.examples:
         told = round(card.value * examples)
         difference = abs(told - round(scores.accuracy.value * scores.examples))
-        if not eight_bits:
-            _check_difference(difference, examples, scores.accuracy.value, card.value)
-    elif own:
+        _check_difference(difference, examples, scores.accuracy.value, card.value)
+    elif own and card is not None:
         notes += (f"The card's test rows were {examples}, those found again {scores.examples}.",)
     return VerifiedData(
         fingerprint=fingerprint,
