@@ -300,6 +300,23 @@ def huge_input(folder: Path) -> Path:
     return _saved(model, folder)
 
 
+def branches(folder: Path, count: int = 8_000) -> Path:
+    """So many choices between two graphs; each graph may use all that came before it."""
+    model = _sound(folder)
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["yes"], ["same"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("same", TensorProto.BOOL, [])],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    node = helper.make_node("If", ["yes"], ["told"], then_branch=graph, else_branch=graph)
+    for number in range(count):
+        model.graph.node.append(node)
+        model.graph.node[-1].output[0] = f"told{number}"
+    return _saved(model, folder)
+
+
 # ---- notes and operators ----
 
 
@@ -391,6 +408,7 @@ MODELS: dict[str, tuple[Maker, str]] = {
     "overflowing sides": (overflowing_sides, "should hold 18,446,744,073,709,551,616"),
     "no type": (no_type, "of no type of ONNX"),
     "sparse": (sparse, "a sparse tensor has 1,000,000,000,000 elements"),
+    "branches": (branches, "nodes hold 16,000 graphs"),
     "huge input": (huge_input, "more than 268,435,456"),
     "huge card": (huge_card, "metadata has 1 entries"),
     "many notes": (many_notes, "metadata has 5,001 entries"),

@@ -144,6 +144,15 @@ def test_a_bias_of_many_classes_is_no_bomb(tmp_path: Path) -> None:
     assert examined(path)
 
 
+def test_many_branches_open_and_too_many_are_refused_at_once(tmp_path: Path) -> None:
+    assert examined(crafted.branches(tmp_path, 200))
+    path = crafted.branches(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="16,000 graphs, too many"):
+        examined(path)
+    assert time.monotonic() - began < 3
+
+
 def test_opening_costs_no_more_with_more_weights(tmp_path: Path) -> None:
     """A sparse file of 1.5 GB is looked at within a second and a half, and little memory."""
     import resource

@@ -15,13 +15,19 @@ MOST_KNOWN = 2**20
 """Numbers in all the lists that are worked out from constants: shape inference holds every one of
 them, and by joining a list with itself thirty times it holds a thousand million."""
 
+MOST_KNOWN_INSIDE = 2**24
+"""Graphs inside nodes, times values of the model: inference goes through what it knows of all for
+each such graph, about a second's work for so many."""
+
 
 def check(model: onnx.ModelProto) -> None:
     """Raise `RefusedError` where a value of the graph has more than `MOST_ELEMENTS` elements, or a
-    negative side. What shapes the file itself claims is not believed; the model is changed.
+    negative side, and where there are so many graphs in it that it would take long to find out.
+    What shapes the file itself claims is not believed; the model is changed.
     """
     import onnx
 
+    _check_inner(model.graph)
     _check_values(model.graph.input)
     _check_lists(model.graph)
     _forget(model.graph)
@@ -38,6 +44,19 @@ def _all(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     yield graph
     for inner in inner_graphs(graph):
         yield from _all(inner)
+
+
+def _check_inner(graph: onnx.GraphProto) -> None:
+    """Bound what inference would go through for the graphs inside nodes."""
+    inner, values = -1, 0
+    for each in _all(graph):
+        inner += 1
+        values += len(each.input) + len(each.initializer) + len(each.sparse_initializer)
+        values += sum(len(node.output) for node in each.node)
+    if inner * values > MOST_KNOWN_INSIDE:
+        raise RefusedError(
+            f"its nodes hold {inner:,} graphs, too many for a model of {values:,} values"
+        )
 
 
 def _forget(graph: onnx.GraphProto) -> None:
