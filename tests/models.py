@@ -10,10 +10,52 @@ import onnx
 
 from autotl.export import graph
 from autotl.prediction import CARD_SCHEMA
-from autotl.records import Preprocessing
+from autotl.records import Preprocessing, to_json
 
 CLASSES = ["rouge", "grün", "bleu"]
-CARD = {"schema": CARD_SCHEMA, "classes": CLASSES}
+SHARE = {"value": 0.9, "low": 0.8, "high": 0.95}
+CARD: dict[str, Any] = {
+    "schema": CARD_SCHEMA,
+    "name": "colours",
+    "kind": "image",
+    "classes": CLASSES,
+    "input": {
+        "name": "image",
+        "dtype": "uint8",
+        "shape": ["batch", "height", "width", 3],
+        "content": "upright RGB, 0 to 255, of any height and width",
+    },
+    "outputs": {"probabilities": "probabilities", "label": "label", "embedding": None},
+    "precision": "float32",
+    "input_size": 8,
+    "preprocessing": to_json(Preprocessing(size=8)),
+    "backbone": {
+        "name": "Mean",
+        "distribution": "tests",
+        "license": "Apache-2.0",
+        "weights_license": None,
+        "source_domain": None,
+        "weights_sha256": None,
+        "weights_source": None,
+        "pretrained": False,
+    },
+    "strategy": "scratch",
+    "stages": {"frozen": [], "trained": ["mean"], "taps": ["mean"]},
+    "metrics": {
+        "on": "test",
+        "examples": 4,
+        **dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "majority"), SHARE),
+        **dict.fromkeys(("log_loss", "calibration_error", "calibration_error_before"), 0.1),
+        "linear_probe": SHARE,
+    },
+    "data": {"fingerprint": "f00d", "train": 12, "validation": 4, "test": 4},
+    "temperature": 1.0,
+    "abstention": None,
+    "versions": None,
+    "seed": 7,
+    "created": "2026-11-27T09:00:00+00:00",
+}
+"""Of the form that `fit` writes; tests/test_card.py holds it to the schema."""
 
 CORE = """<ir_version: 8, opset_import: ["": 18]>
 g (float[N,8,8,3] x) => (float[N,3] y) {

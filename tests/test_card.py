@@ -11,6 +11,7 @@ import pytest
 
 from autotl.export import card
 from autotl.records import Abstention, FileRef, Interval, Weights
+from tests.models import CARD
 from tests.test_export import DATASET, LOCATED, SEARCH, SPLIT, evaluation
 
 SCHEMA = json.loads(
@@ -36,6 +37,11 @@ def test_the_schema_is_one() -> None:
 
 def test_a_card_is_of_its_schema() -> None:
     validate(described())
+
+
+def test_the_card_of_the_small_models_in_tests_is_of_the_form_that_is_written() -> None:
+    validate(CARD)
+    assert sorted(_keys(CARD)) == sorted(_keys(described() | {"versions": None}))
 
 
 def test_a_card_that_knows_little_is_of_its_schema_too() -> None:

@@ -133,6 +133,16 @@ def _one_more_output(proto: onnx.ModelProto) -> None:
     )
 
 
+def _operator_of_another_domain(proto: onnx.ModelProto) -> None:
+    (node,) = (node for node in proto.graph.node if node.op_type == "Softmax")
+    (scores,) = node.input
+    node.input[0] = "scaled"
+    scaler = {"domain": "ai.onnx.ml", "scale": [1.0], "offset": [0.0]}
+    place = list(proto.graph.node).index(node)
+    proto.graph.node.insert(place, helper.make_node("Scaler", [scores], ["scaled"], **scaler))
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -140,6 +150,7 @@ def _one_more_output(proto: onnx.ModelProto) -> None:
         (_no_softmax, "add up to 1"),
         (_mixed_batch, "One by one"),
         (_one_more_output, "outputs are not the declared ones"),
+        (_operator_of_another_domain, "operators that are not standard"),
     ],
 )
 def test_a_broken_file_fails_with_what_is_wrong(
@@ -158,6 +169,27 @@ def test_a_broken_file_fails_with_what_is_wrong(
     assert "Traceback" not in told.err
     assert "no model file was written" not in told.err
     assert not told.out
+
+
+@pytest.mark.parametrize("side", ["features", 3])
+def test_an_embedding_that_the_card_names_has_a_length(
+    tmp_path: Path, side: str | int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = CARD["outputs"] | {"embedding": "embedding"}
+    path = write_model(tmp_path / "model.onnx", CARD | {"outputs": outputs})
+
+    def give(proto: onnx.ModelProto) -> None:
+        (mean,) = (node for node in proto.graph.node if node.op_type == "ReduceMean")
+        proto.graph.node.append(helper.make_node("Identity", [mean.output[0]], ["embedding"]))
+        told = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", side])
+        proto.graph.output.append(told)
+
+    if side == 3:
+        assert "inputs and outputs are as declared" in verify(_changed(path, tmp_path, give)).checks
+        return
+    for each in (path, _changed(path, tmp_path, give)):
+        assert run(["verify", str(each)]) == 6
+        assert "outputs are not the declared ones" in capsys.readouterr().err
 
 
 def _answer_otherwise(monkeypatch: pytest.MonkeyPatch, share: float) -> None:

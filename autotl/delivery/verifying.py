@@ -15,11 +15,12 @@ from autotl.calls import Progress
 from autotl.delivery.judging import Tally
 from autotl.errors import DataError, ParityError, UnreadableError
 from autotl.export import parity, structure
+from autotl.export.graph import EMBEDDING
 from autotl.files import expanded, look, sha256
 from autotl.modelfile import open_session, problems
 from autotl.plugins import discover
 from autotl.prediction import Model, open_model, predict_items
-from autotl.prediction.model import LABEL
+from autotl.prediction.model import INPUT, LABEL, PROBABILITIES
 from autotl.records import Dataset, Interval, Verified, VerifiedData, names
 from autotl.split import split
 
@@ -91,14 +92,31 @@ def checked(model: Model) -> tuple[str, ...]:
 
 
 def _structure(model: Model) -> tuple[str, ...]:
-    if {"input", "outputs"}.isdisjoint(model.card) and model.label == LABEL:
+    if _ours(model):
         try:
-            return structure.check(model.path, model.classes)
+            return structure.check(model.path, model.classes, _features(model))
         except ParityError as error:
             raise ParityError(error.message, details=error.details, hint=AGAIN) from error
     if found := problems(model.path):
         raise ParityError(f"{model.path} is not valid ONNX.", details=found, hint=AGAIN)
     return ("onnx.checker passes", "inputs and outputs are those that the card names")
+
+
+def _ours(model: Model) -> bool:
+    """Whether every name that the card tells is the one that our own export gives."""
+    embedding = _told(model.card, "outputs", "embedding")
+    return (model.input, model.probabilities, model.label) == (INPUT, PROBABILITIES, LABEL) and (
+        embedding in (None, EMBEDDING)
+    )
+
+
+def _features(model: Model) -> int | None:
+    """The length of the embedding, None where the card names none, 0 where it has no length."""
+    if _told(model.card, "outputs", "embedding") is None:
+        return None
+    shapes = [each.shape for each in model.session.get_outputs() if each.name == EMBEDDING]
+    lengths = [shape[-1] for shape in shapes if shape and isinstance(shape[-1], int)]
+    return lengths[0] if lengths else 0
 
 
 def _answers(model: Model) -> tuple[str, ...]:
