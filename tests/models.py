@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,10 @@ theirs (uint8[N,%s,3] photo) => (float[N,3] %s) {
 }"""
 
 
-def write_model(path: Path, told: Any = CARD) -> Path:
+def write_model(path: Path, told: Any = CARD, *, classes: Sequence[str] = CLASSES) -> Path:
     """A model that names the strongest colour channel, assembled by our own export."""
     core = onnx.parser.parse_model(CORE)
-    model = graph.assemble(core, preprocessing=Preprocessing(size=8), classes=CLASSES, card=told)
+    model = graph.assemble(core, preprocessing=Preprocessing(size=8), classes=classes, card=told)
     onnx.save_model(model, path)
     return path
 

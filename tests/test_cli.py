@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import csv
 import importlib
 import io
 import json
@@ -24,7 +25,7 @@ from autotl.cli.program import run
 from autotl.prediction import Predicted
 from autotl.records import SetAside, SplitRecord
 from autotl.report.terminal import _reasons
-from tests.models import write_foreign, write_model
+from tests.models import CARD, write_foreign, write_model
 
 cli_backbones = importlib.import_module("autotl.cli.backbones")
 cli_plugins = importlib.import_module("autotl.cli.plugins")
@@ -519,3 +520,53 @@ def test_a_model_s_labels_do_not_steer_the_terminal(
     for text in (shown.out, shown.err):
         assert not set("\x1b\x9b\r") & set(text)
     assert "\\x1b[2Jrouge" in shown.out
+
+
+@pytest.mark.parametrize("shape", ["csv", "jsonl"])
+def test_lines_for_programs_do_not_steer_a_terminal_and_are_piped_as_they_are(
+    shape: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["\x1b[2Jrouge", "gr\x9bn", "bl\x7feu"]
+    card = CARD | {"classes": names}
+    model = write_model(tmp_path / "model.onnx", card, classes=names)
+    folder = tmp_path / "a\x9b1m\x1b"
+    for colour, name in zip(("red", "lime", "blue"), names, strict=True):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9), colour).save(folder / name / "0.png")
+    (folder / names[0] / "torn.png").write_bytes(b"")
+    command = ["predict", str(model), str(folder), "--evaluate", "--format", shape]
+    assert run(command) == 0
+    piped = capsys.readouterr().out
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run(command) == 0
+    shown = terminal.getvalue()
+    assert shown.replace("\n", "").isprintable()
+    assert capsys.readouterr().err.replace("\n", "").isprintable()
+    if shape == "jsonl":
+        read = [[json.loads(line) for line in text.splitlines()] for text in (shown, piped)]
+        assert read[0] == read[1]
+        assert {each.get("label") for each in read[1]} == {*names, None}
+        assert "\x9b" in piped
+    else:
+        assert {row["label"] for row in csv.DictReader(io.StringIO(piped))} == {*names, ""}
+        assert "\\x1b[2Jrouge" in shown
+
+
+def test_what_verify_tells_does_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["\x1b[2Jrouge", "gr\x9bn", "bl\x7feu"]
+    model = write_model(tmp_path / "model.onnx", CARD | {"classes": names}, classes=names)
+    _photo(tmp_path / "data" / names[0] / "0.png", 3)
+    assert run(["verify", str(model), str(tmp_path / "data")]) == 0
+    _photo(tmp_path / "data" / "\x1bvert" / "0.png", 4)
+    assert run(["verify", str(model), str(tmp_path / "data")]) == 3
+    told = capsys.readouterr()
+    assert "no example of" in told.out
+    assert "does not know the class" in told.err
+    for text in told:
+        assert text.replace("\n", "").isprintable()

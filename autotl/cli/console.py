@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    _print_json(value, indent=2)
+
+
+def print_json_line(value: Any) -> None:
+    """The same in one line, at once."""
+    _print_json(value, indent=None)
+
+
+def _print_json(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if sys.stdout.isatty():  # what a program reads is as it is
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    print(text, flush=indent is None)
 
 
 def let_go(*streams: TextIO) -> None:

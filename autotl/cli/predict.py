@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,7 +114,7 @@ def _counted(
         for item in predicted:
             counts["read" if item.error is None else "failed"] += 1
             if item.error is not None and not quiet:
-                print(f"{plain(item.id)}: {item.error}", file=sys.stderr)
+                print(f"{plain(item.id)}: {plain(item.error)}", file=sys.stderr)
             yield item
 
 
@@ -147,8 +146,10 @@ def _table(predicted: Iterable[Predicted], form: Form) -> None:
 
 
 def _json_lines(predicted: Iterable[Predicted], form: Form) -> None:
+    from autotl.cli.console import print_json_line
+
     for item in predicted:
-        print(json.dumps(_mapping(item, form), ensure_ascii=False), flush=True)
+        print_json_line(_mapping(item, form))
 
 
 def _mapping(item: Predicted, form: Form) -> dict[str, Any]:
@@ -164,7 +165,10 @@ def _mapping(item: Predicted, form: Form) -> dict[str, Any]:
 
 
 def _csv(predicted: Iterable[Predicted], form: Form) -> None:
+    from autotl.cli.console import plain
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
+    shown = plain if sys.stdout.isatty() else str  # what a program reads is as it is
     ranks = [""] if form.top == 1 else [f"_{rank}" for rank in range(1, form.top + 1)]
     names = [f"{name}{rank}" for rank in ranks for name in ("label", "probability")]
     extra = ["abstained"] if form.abstains else []
@@ -173,7 +177,7 @@ def _csv(predicted: Iterable[Predicted], form: Form) -> None:
         cells = [cell for label, p in item.top for cell in (label, f"{p:.6f}")]
         blank = [""] * (2 * len(ranks) - len(cells))
         told = ["" if item.error else str(item.abstained).lower()] if form.abstains else []
-        writer.writerow([item.id, *cells, *blank, *told, item.error or ""])
+        writer.writerow(map(shown, [item.id, *cells, *blank, *told, item.error or ""]))
 
 
 _WRITERS: dict[str, Callable[[Iterable[Any], Form], None]] = {

@@ -11,7 +11,7 @@ import click
 from autotl import __version__
 from autotl.cli.backbones import backbones
 from autotl.cli.cache import cache
-from autotl.cli.console import let_go
+from autotl.cli.console import let_go, plain
 from autotl.cli.export import export
 from autotl.cli.fit import fit
 from autotl.cli.inspect import inspect
@@ -85,7 +85,8 @@ def run(arguments: Sequence[str]) -> int:
         print(f"autotl: {error}\n{REPORT}", file=sys.stderr)
         return 1
     except AutotlError as error:
-        print(f"autotl: {error}", file=sys.stderr)
+        told = "\n".join(map(plain, str(error).split("\n")))  # it may name what a file names
+        print(f"autotl: {told}", file=sys.stderr)
         return error.exit_code
     except MemoryError:
         print(f"autotl: {NO_MEMORY}", file=sys.stderr)

@@ -27,14 +27,12 @@ class Judge:
 
     def tell(self, *, as_json: bool) -> None:
         """The figures on standard error, and as a line of JSON on standard output."""
-        import json
-
-        from autotl.cli.console import show_remarks
+        from autotl.cli.console import print_json_line, show_remarks
         from autotl.records import to_json
 
         scores = self.tally.scores()
         if as_json:
-            print(json.dumps({"evaluation": to_json(scores)}, ensure_ascii=False), flush=True)
+            print_json_line({"evaluation": to_json(scores)})
         show_remarks(lines(scores))
 
 

@@ -58,8 +58,10 @@ def verify(
 def _told(found: Verified) -> Iterator[Any]:
     from rich.text import Text
 
+    from autotl.cli.console import plain
+
     size = f"{found.size / 1e6:.1f} MB"
-    yield Text(f"{found.model}: {size}, {len(found.classes)} classes, sha256 {found.sha256}")
+    yield Text(f"{plain(found.model)}: {size}, {len(found.classes)} classes, sha256 {found.sha256}")
     yield from (Text(f"  passed: {check}") for check in found.checks)
     if found.data is not None:
         yield from _on_data(found.data)
@@ -68,6 +70,7 @@ def _told(found: Verified) -> Iterator[Any]:
 def _on_data(data: VerifiedData) -> Iterator[Any]:
     from rich.text import Text
 
+    from autotl.cli.console import plain
     from autotl.cli.scores import interval, lines
 
     yield Text("")
@@ -77,7 +80,7 @@ def _on_data(data: VerifiedData) -> Iterator[Any]:
         "all": "Data: not what the model was made from; all of it",
     }
     yield Text(words[data.rows])
-    yield from (Text(f"  ! {note}") for note in data.notes)
+    yield from (Text(f"  ! {plain(note)}") for note in data.notes)
     yield from lines(data.scores)
     if data.card is None:
         yield Text("The card tells no accuracy to compare with.")
