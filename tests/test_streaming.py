@@ -372,6 +372,17 @@ def test_a_file_too_large_for_an_image_is_not_read_whole(
     assert second.label == "rouge"
 
 
+def test_what_is_no_regular_file_is_told_and_not_opened(model: Model, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.fromarray(RED).save(tmp_path / "sound.png")
+    inputs = [tmp_path / "pipe.png", Path("/dev/zero"), tmp_path / "sound.png"]
+    first, second, third = predict(model, inputs)
+    assert first.error == second.error == "It is not a regular file."
+    assert third.label == "rouge"
+    (found,) = predict(model, tmp_path)  # a folder's images are files
+    assert found.id == str(tmp_path / "sound.png")
+
+
 # ---- Pillow's remarks ----
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 import warnings
 from collections import deque
@@ -143,6 +144,8 @@ def _read(content: Content) -> Pixels | str:
 
 
 def _whole(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for who writes into it
+        raise UnreadableError("It is not a regular file.")
     with path.open("rb") as handle:
         content = handle.read(MOST_FILE + 1)
     if len(content) > MOST_FILE:
