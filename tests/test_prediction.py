@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import onnx
 import pytest
 from PIL import Image
 
+from autotl.cli.program import run
 from autotl.errors import DataError, UsageError
 from autotl.export import card
-from autotl.prediction import CARD_KEY, CARD_SCHEMA, Predicted, predict
+from autotl.prediction import CARD_KEY, CARD_SCHEMA, Model, Predicted, open_model, predict
 from tests.models import CLASSES, write_foreign, write_model
 
 RED, GREEN, BLUE = (230, 20, 30), (10, 220, 40), (5, 15, 240)
@@ -310,16 +313,82 @@ def test_what_is_not_a_number_is_no_probability(tmp_path: Path) -> None:
         list(predict(path, np.asarray(plain(RED))))
 
 
-def test_a_graph_that_fails_on_an_image_is_told(tmp_path: Path) -> None:
-    proto = onnx.load_model(write_foreign(tmp_path / "model.onnx", NAMED))
+def _of_eights(path: Path) -> Path:
+    """A model that fails on images whose sides are not multiples of 8, alone or among others."""
+    proto = onnx.load_model(write_foreign(path, NAMED))
     (node,) = (node for node in proto.graph.node if node.op_type == "Cast")
-    proto.graph.node.insert(0, onnx.helper.make_node("Reshape", ["photo", "eight"], ["squeezed"]))
-    eight = onnx.numpy_helper.from_array(np.array([-1, 8, 8, 3]), "eight")
-    proto.graph.initializer.append(eight)
+    cut = onnx.helper.make_node("Reshape", ["photo", "eight"], ["squeezed"])
+    proto.graph.node.insert(0, cut)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 8, -1, 3]), "eight"))
     node.input[0] = "squeezed"
-    onnx.save_model(proto, tmp_path / "model.onnx")
+    onnx.save_model(proto, path)
+    return path
+
+
+def test_a_graph_that_fails_on_an_image_is_told(tmp_path: Path) -> None:
+    path = _of_eights(tmp_path / "model.onnx")
     with pytest.raises(UsageError, match="fails on images of shape"):
-        list(predict(tmp_path / "model.onnx", np.asarray(plain(RED, (7, 7)))))
+        list(predict(path, np.asarray(plain(RED, (7, 7)))))
+
+
+def test_a_graph_that_fails_on_one_image_labels_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _of_eights(tmp_path / "model.onnx")
+    odd, even = np.asarray(plain(RED, (7, 7))), np.asarray(plain(GREEN, (8, 8)))
+    for images in ([odd, even, even], [even, odd, even], [b"torn", odd, b"torn", even, odd]):
+        found = list(predict(path, images))
+        assert [each.id for each in found] == [str(n) for n in range(len(images))]
+        for image, each in zip(images, found, strict=True):
+            if image is even:
+                assert each.label == "grün"
+            elif image is odd:
+                assert "The model fails on images of shape (1, 7, 7, 3)" in str(each.error)
+            else:
+                assert "no image" in str(each.error)
+    (tmp_path / "photos").mkdir()
+    for name, image in (("a", odd), ("b", even)):
+        Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
+    assert run(["predict", str(path), str(tmp_path / "photos"), "--format", "csv"]) == 0
+    told = capsys.readouterr()
+    assert "grün" in told.out
+    assert "a.png: The model fails on" in told.err
+    assert "1 of 2 inputs" in told.err
+
+
+def _given_up(model: Model, batch: int, fails: Callable[[Any], bool]) -> tuple[int, list[Any]]:
+    """How many of a thousand images were run, and what came of them."""
+    real, runs = model.session, []
+
+    class Session:
+        def run(self, names: Any, inputs: Any) -> Any:
+            runs.append(len(inputs["image"]))
+            if fails(inputs["image"]):
+                raise RuntimeError("odd")
+            return real.run(names, inputs)
+
+    images = [np.full((9, 9, 3), n % 250, np.uint8) for n in range(1_000)]
+    found: list[Any] = []
+    try:
+        found.extend(predict(replace(model, session=Session()), images, batch=batch))
+    except UsageError as error:
+        found.append(error)
+    return sum(runs), found
+
+
+@pytest.mark.parametrize("batch", [1, 4, 300])
+def test_a_graph_that_fails_on_all_is_given_up_early(model: Path, batch: int) -> None:
+    images, found = _given_up(open_model(model), batch, lambda _: True)
+    assert images <= 2 * 16 + batch
+    (error,) = found
+    assert "fails on images of shape (1, 9, 9, 3)" in error.message
+
+
+def test_one_image_in_a_batch_fails_alone(model: Path) -> None:
+    images, found = _given_up(open_model(model), 16, lambda images: bool((images == 99).any()))
+    assert [each.id for each in found] == [str(n) for n in range(1_000)]
+    assert [each.id for each in found if each.error] == ["99", "349", "599", "849"]
+    assert images == 1_000 + 4 * 16
 
 
 def test_a_file_that_onnxruntime_cannot_load_says_so_once(

@@ -19,6 +19,9 @@ from autotl.prediction.reading import Pixels, decoded
 BATCH = 16
 """Images that are run together, where neighbours are of one shape."""
 
+MOST_FAILED = 16
+"""Images that a model fails on, where it has answered none yet, until it is given up."""
+
 _MOST_BATCH_BYTES = 64_000_000
 _BATCHES_AHEAD = 3
 _OFF_ONE = 0.01
@@ -31,7 +34,8 @@ class Predicted:
     `id` is the path as given or found, with escapes for bytes that are no UTF-8, or the number
     of an array. `top` holds the most probable (label, probability) pairs, best first. `abstained`
     says that the best probability is below the threshold of the model's card; `label` is the most
-    probable class all the same. An input that cannot be read has `error` and nothing else.
+    probable class all the same. An input that cannot be read, or that the model fails on, has
+    `error` and nothing else.
     """
 
     id: str
@@ -66,7 +70,8 @@ def predict(
     one input or a sequence or generator of them: paths of image files, paths of folders (searched
     through, sorted by path), encoded bytes, or uint8 pixels (height, width),
     (height, width, 1|3|4); a four-dimensional array is a sequence of images. Images keep their
-    own size. An image that cannot be read yields a record with `error`.
+    own size. An image that cannot be read, or that the model fails on, yields a record with
+    `error`.
 
     Images are decoded ahead while the model runs, three batches at most and 128 MB of pixels, so a
     folder of any size needs as much memory as a small one. A generator is taken from as far as
@@ -74,6 +79,7 @@ def predict(
 
     Raises at once `UsageError` for a missing path and for a file that is not such a model,
     `DataError` for a folder without images; for what a generator gives, when it comes to it.
+    `UsageError` also where the model fails on every image, or on the first sixteen.
     """
     if top < 1 or batch < 1:
         raise UsageError(f"top and batch must be at least 1, not {top} and {batch}.")
@@ -90,7 +96,35 @@ def predict_items(
 
 
 def answers(model: Model, inputs: Iterable[Item], *, batch: int = BATCH) -> Iterator[Answer]:
-    """What the model gives for every item, in order; raises `UsageError` where it fails on one."""
+    """What the model gives for every item, in order; one that it fails on has `error`.
+
+    Raises `UsageError` where it fails on all, or on the first `MOST_FAILED` that it is asked.
+    """
+    held: list[Answer] = []
+    first: UsageError | None = None
+    works, failed = False, 0
+    given = _answered(model, inputs, batch)
+    try:
+        for answer, fault in given:
+            works = works or answer.probabilities is not None
+            held.append(answer)
+            if fault is not None and not works:
+                first, failed = first or fault, failed + 1
+                if failed == MOST_FAILED:
+                    raise first
+            if works or first is None:
+                yield from held
+                held.clear()
+        if first is not None and not works:
+            raise first
+    finally:
+        given.close()  # type: ignore[attr-defined]
+
+
+def _answered(
+    model: Model, inputs: Iterable[Item], batch: int
+) -> Iterator[tuple[Answer, UsageError | None]]:
+    """The same, with what the model failed by where it failed."""
     alike: list[tuple[str, Pixels]] = []
     coming = decoded(inputs, ahead=_BATCHES_AHEAD * batch)
     try:
@@ -100,7 +134,7 @@ def answers(model: Model, inputs: Iterable[Item], *, batch: int = BATCH) -> Iter
                 yield from _asked(model, alike)
                 alike = []
             if image is None:
-                yield Answer(id=name, error=fault)
+                yield Answer(id=name, error=fault), None
                 continue
             alike.append((name, image))
             if len(alike) >= _most(model, image, batch):
@@ -131,8 +165,24 @@ def _most(model: Model, image: Pixels, batch: int) -> int:
     return min(1 if model.alone else batch, max(1, _MOST_BATCH_BYTES // image.nbytes))
 
 
-def _asked(model: Model, alike: Sequence[tuple[str, Pixels]]) -> Iterator[Answer]:
-    """The answers to images of one shape, run together."""
+def _asked(
+    model: Model, alike: Sequence[tuple[str, Pixels]]
+) -> Iterator[tuple[Answer, UsageError | None]]:
+    """The answers to images of one shape, run together; one by one where that fails."""
+    try:
+        given = _run(model, alike)
+    except UsageError as error:
+        if len(alike) > 1:
+            for one in alike:
+                yield from _asked(model, [one])
+        else:
+            yield Answer(id=alike[0][0], error=" ".join((error.message, *error.details))), error
+        return
+    yield from ((each, None) for each in given)
+
+
+def _run(model: Model, alike: Sequence[tuple[str, Pixels]]) -> list[Answer]:
+    """The answers to images of one shape, run together; raises `UsageError` where that fails."""
     stacked = np.stack([image for _, image in alike]) if len(alike) > 1 else alike[0][1][None]
     wanted = [model.probabilities, *([model.label] if model.label else [])]
     try:
@@ -150,8 +200,10 @@ def _asked(model: Model, alike: Sequence[tuple[str, Pixels]]) -> Iterator[Answer
     )
     if model.label and labels.shape != (len(alike),):
         raise UsageError(f"The model gives labels of shape {labels.shape} for {len(alike)} images.")
-    for (name, _), row, label in zip(alike, probabilities, labels, strict=True):
-        yield Answer(id=name, probabilities=row, label=str(label))
+    return [
+        Answer(id=name, probabilities=row, label=str(label))
+        for (name, _), row, label in zip(alike, probabilities, labels, strict=True)
+    ]
 
 
 def _check(probabilities: NDArray[np.floating[Any]], shape: tuple[int, int]) -> None:
