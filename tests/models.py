@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 
@@ -78,10 +78,17 @@ theirs (uint8[N,%s,3] photo) => (float[N,3] %s) {
 }"""
 
 
-def write_model(path: Path, told: Any = CARD, *, classes: Sequence[str] = CLASSES) -> Path:
+def write_model(
+    path: Path,
+    told: Any = CARD,
+    *,
+    classes: Sequence[str] = CLASSES,
+    resize: Literal["squash", "crop"] = "squash",
+) -> Path:
     """A model that names the strongest colour channel, assembled by our own export."""
     core = onnx.parser.parse_model(CORE)
-    model = graph.assemble(core, preprocessing=Preprocessing(size=8), classes=classes, card=told)
+    preprocessing = Preprocessing(size=8, resize=resize)
+    model = graph.assemble(core, preprocessing=preprocessing, classes=classes, card=told)
     onnx.save_model(model, path)
     return path
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from autotl.errors import DataError, UsageError
 from autotl.prediction import Model, open_model, predict, reading
 from tests import crafted
 from tests.images import encoded, pattern
-from tests.models import write_model
+from tests.models import CARD, write_model
 
 ROOT = Path(__file__).parents[1]
 RED = np.full((9, 12, 3), (230, 20, 30), np.uint8)
@@ -359,6 +359,41 @@ def test_bombs_among_the_images_are_told_one_by_one(model: Model, tmp_path: Path
     for name in ("huge.png", "pixels.png", "huge.tiff", "huge.bmp", "huge.ppm", "huge.gif"):
         assert "pixels" in str(found[name].error), found[name]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000
+
+
+def _narrow(folder: Path, width: int, height: int) -> Path:
+    path = folder / f"{width}x{height}.png"
+    Image.new("RGB", (width, height), (230, 20, 30)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_a_narrow_image_that_the_graph_would_make_huge_is_told(
+    resize: Literal["crop", "squash"], tmp_path: Path
+) -> None:
+    """At 8 pixels, cropped: 8 × 16,000,000 of one; squashed: 8 × 12,000,000 on the way."""
+    told = CARD | {"preprocessing": CARD["preprocessing"] | {"resize": resize}}
+    model = open_model(write_model(tmp_path / "model.onnx", told, resize=resize))
+    wide, tall = _narrow(tmp_path, 2_000_000, 1), _narrow(tmp_path, 1, 12_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = list(predict(model, [wide, RED, tall, np.zeros((12_000_000, 1, 3), np.uint8)]))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+    refused = [bool(each.error) for each in found]
+    assert refused == [resize == "crop", False, True, True]
+    assert "as the model resizes it" in str(found[2].error)
+    assert found[1].label == "rouge"
+
+
+def test_few_narrow_images_are_run_together(tmp_path: Path) -> None:
+    """Each becomes 8 × 2,000,000 pixels on its way: 48 MB of the 64 MB that a batch may have."""
+    told = CARD | {"preprocessing": CARD["preprocessing"] | {"resize": "crop"}}
+    model = open_model(write_model(tmp_path / "model.onnx", told, resize="crop"))
+    sizes: list[int] = []
+    session = _Session(model.session, lambda inputs: sizes.append(len(inputs["image"])))
+    narrow = np.zeros((1, 250_000, 3), np.uint8)
+    found = list(predict(replace(model, session=session), [narrow] * 3 + [RED] * 3))
+    assert not any(each.error for each in found)
+    assert sizes == [1, 1, 1, 3]
 
 
 def test_a_file_too_large_for_an_image_is_not_read_whole(

@@ -36,8 +36,9 @@ class Model:
 
     `input`, `probabilities` and `label` (None: there is none) are names in the graph. `sides` is
     the height and width that its input demands, None where it takes any. `alone` means that it
-    takes one image at a time. `threshold` is the probability below which the model abstains, None
-    where it never does.
+    takes one image at a time. `size` is the side to which the graph resizes images, the shorter
+    one where it then `crops`; None where the card does not tell. `threshold` is the probability
+    below which the model abstains, None where it never does.
     """
 
     path: Path
@@ -49,6 +50,8 @@ class Model:
     label: str | None = LABEL
     sides: tuple[int | None, int | None] = (None, None)
     alone: bool = False
+    size: int | None = None
+    crops: bool = False
     threshold: float | None = None
 
 
@@ -148,6 +151,7 @@ def _fitting(
     if label is not None and outputs[label].type != "tensor(string)":
         raise _unfit(path, session, f"{label!r} must be text")
     batch, *sides = _sides(inputs[image], session, path)
+    size, crops = _resizing(card)
     return Model(
         path=path,
         session=session,
@@ -158,6 +162,8 @@ def _fitting(
         label=label,
         sides=(sides[0], sides[1]),
         alone=batch == 1,
+        size=size,
+        crops=crops,
         threshold=_threshold(card, path),
     )
 
@@ -182,6 +188,17 @@ def _sides(value: Any, session: onnxruntime.InferenceSession, path: Path) -> Seq
             "image; what else a network needs belongs into its graph",
         )
     return [side if isinstance(side, int) else None for side in shape[:3]]
+
+
+def _resizing(card: Mapping[str, Any]) -> tuple[int | None, bool]:
+    """The side to which the graph resizes, None where the card does not tell, and whether it cuts
+    what is longer.
+    """
+    told = card.get("preprocessing")
+    size = told.get("size") if isinstance(told, dict) else None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        return None, False
+    return size, told.get("resize") == "crop"
 
 
 def _threshold(card: Mapping[str, Any], path: Path) -> float | None:

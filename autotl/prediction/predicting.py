@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autotl.calls import Progress
 from autotl.errors import UsageError
+from autotl.pixels import MAX_PIXELS
 from autotl.prediction.inputs import Item, items
 from autotl.prediction.model import Model, open_model
 from autotl.prediction.reading import Pixels, decoded
@@ -150,19 +151,41 @@ def _usable(model: Model, found: Pixels | str) -> tuple[Pixels | None, str | Non
     """The pixels where the model can take them; else why not."""
     if isinstance(found, str):
         return None, found
-    if all(want in (None, side) for want, side in zip(model.sides, found.shape[:2], strict=True)):
-        return found, None
-    tall, wide = (side or "any" for side in model.sides)
-    return None, (
-        f"The model takes images of {wide} × {tall} pixels only, and this one has "
-        f"{found.shape[1]} × {found.shape[0]}: resize it as the model was trained, or have the "
-        "graph do so."
-    )
+    height, width = found.shape[:2]
+    if not all(
+        want in (None, side) for want, side in zip(model.sides, (height, width), strict=True)
+    ):
+        tall, wide = (side or "any" for side in model.sides)
+        return None, (
+            f"The model takes images of {wide} × {tall} pixels only, and this one has "
+            f"{width} × {height}: resize it as the model was trained, or have the graph do so."
+        )
+    if _resized(model, found) > MAX_PIXELS:
+        return None, (
+            f"The image of {width} × {height} pixels is too narrow: as the model resizes it, it "
+            f"would have more than {MAX_PIXELS:,} pixels."
+        )
+    return found, None
+
+
+def _resized(model: Model, image: Pixels) -> int:
+    """Pixels of the largest image that the graph's resize makes, which goes across first and then
+    down; 0 where that is not known.
+    """
+    height, width = image.shape[:2]
+    if model.size is None or (height, width) == (model.size, model.size):
+        return 0
+    tall = wide = model.size
+    if model.crops:
+        shorter = min(height, width)
+        tall, wide = ((2 * n * model.size + shorter) // (2 * shorter) for n in (height, width))
+    return max(height, tall) * wide
 
 
 def _most(model: Model, image: Pixels, batch: int) -> int:
     """How many images of this shape are run together."""
-    return min(1 if model.alone else batch, max(1, _MOST_BATCH_BYTES // image.nbytes))
+    size = max(image.nbytes, 3 * _resized(model, image))
+    return min(1 if model.alone else batch, max(1, _MOST_BATCH_BYTES // size))
 
 
 def _asked(
