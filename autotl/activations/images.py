@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from autotl import pixels
 from autotl.activations import store
 from autotl.calls import Progress
-from autotl.cropping import check_crop
 from autotl.errors import DataError, UnreadableError
 from autotl.records import Dataset, LocatedBackbone, SetAside, StoredPixels
 from autotl.rows import Server, Source
+from autotl.scaling import check_resize
 
 VERSION = 1
 """Raised whenever decoding or resizing gives other pixels than before."""
@@ -207,11 +207,12 @@ class _Images:
         content = self.dataset.read(self.rows[position])
         if pixels.content_hash(content) != self.hashes[position]:
             raise UnreadableError("Its content is not what was loaded.")
-        if self.policy == "squash":
+        largest = max(sizes, default=1)
+        if pixels.shorter_side(content) >= largest:  # nothing grows, so nothing grows huge
             return pixels.resized(content, sizes, self.policy)
         image = pixels.decode(content)
         height, width, _ = image.shape
-        check_crop(height, width, max(sizes, default=1))
+        check_resize(height, width, largest, self.policy)
         return [pixels.resize(image, size, self.policy) for size in sizes]
 
     def resized(self, position: int, size: int) -> NDArray[np.uint8]:
