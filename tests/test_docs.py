@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -39,6 +40,13 @@ def test_architecture_page_shows_the_layers_that_are_enforced() -> None:
     block = PAGE.split("## Imports run downward")[1].split("```")[1]
     shown = [set(line.split(" · ")) for line in block.strip().splitlines()]
     assert shown == enforced
+
+
+def test_what_predicting_needs_is_said_alike() -> None:
+    needs = "onnxruntime, NumPy, Pillow, and onnx to look at the file"
+    assert needs in str(importlib.import_module("autotl.prediction").__doc__)
+    (row,) = (line for line in PAGE.splitlines() if line.startswith("| `prediction/` |"))
+    assert needs in row
 
 
 def test_readme_opens_with_two_commands_that_set_up_by_themselves() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,12 @@ import onnx
 import psutil
 import pytest
 
+from autotl.cli.program import run
+from autotl.delivery import verify
 from autotl.errors import ParityError, RunFolderError
 from autotl.export import outside, runtime, structure
-from autotl.files import file_ref
-from autotl.records import Preprocessing, to_json
+from autotl.files import file_ref, sha256
+from autotl.records import Preprocessing, Verified, from_json, to_json
 from autotl.run import open_run
 from autotl.sitting import same_files
 from tests.exported import FEATURES, asked, run_export, worker
@@ -41,6 +44,17 @@ def copied(apart: SimpleNamespace, tmp_path: Path) -> Path:
 
 def check(path: Path) -> Any:
     return structure.check(path, CLASSES, FEATURES)
+
+
+def test_verify_names_the_files_beside_it(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verify(copied)
+    data = copied.with_name("model.onnx.data")
+    assert found.beside == (file_ref(data, copied.parent),)
+    assert found.size == copied.stat().st_size
+    assert from_json(Verified, json.loads(json.dumps(to_json(found)))) == found
+    assert run(["verify", str(copied)]) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "model.onnx.data:" in each)
+    assert f"{data.stat().st_size / 1e6:.1f} MB, sha256 {sha256(data)}" in line
 
 
 def test_a_large_model_has_its_numbers_beside_the_file(apart: SimpleNamespace) -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from autotl.cli.program import run
+from autotl.delivery import verify
 from autotl.errors import DataError, UsageError
 from autotl.export import card
 from autotl.prediction import CARD_KEY, CARD_SCHEMA, Model, Predicted, open_model, predict
@@ -253,6 +254,34 @@ def test_a_card_that_does_not_fit_a_foreign_graph_says_where(
         predict(write_foreign(tmp_path / "model.onnx", NAMED | told), [])
 
 
+def _of_open_width(path: Path, side: str | None, card: Any) -> Path:
+    """The foreign model; how many classes it has shows only when it runs."""
+    proto = onnx.load_model(write_foreign(path, card))
+    (node,) = (node for node in proto.graph.node if node.op_type == "Softmax")
+    whole = onnx.helper.make_node("Compress", [node.input[0], "chosen"], ["columns"], axis=1)
+    proto.graph.node.insert(-1, whole)
+    chosen = onnx.numpy_helper.from_array(np.array([True] * 3), "chosen")
+    proto.graph.initializer.append(chosen)
+    node.input[0] = "columns"
+    dimension = proto.graph.output[0].type.tensor_type.shape.dim[1]
+    dimension.Clear()
+    if side is not None:
+        dimension.dim_param = side
+    onnx.save_model(proto, path)
+    return path
+
+
+@pytest.mark.parametrize("side", ["classes", None])
+def test_a_graph_may_leave_open_how_many_classes_it_has(tmp_path: Path, side: str | None) -> None:
+    path = _of_open_width(tmp_path / "model.onnx", side, NAMED)
+    (found,) = predict(path, np.asarray(plain(GREEN)))
+    assert found.label == "grün"
+    assert verify(path).checks
+    _of_open_width(path, side, NAMED | {"classes": ["one", "two"]})
+    with pytest.raises(UsageError, match=r"probabilities of shape \(1, 3\), not \(1, 2\)"):
+        list(predict(path, np.asarray(plain(GREEN))))
+
+
 def test_a_graph_of_other_types_is_refused(tmp_path: Path) -> None:
     path = write_foreign(tmp_path / "model.onnx", NAMED)
     other = onnx.load_model(path)
@@ -460,6 +489,7 @@ def test_predicting_loads_neither_training_nor_export_libraries(model: Path, pho
     assert label == "rouge"
     heavy = {"tensorflow", "keras", "sklearn", "scipy", "spox", "msgspec", "rich"}
     assert heavy.isdisjoint(modules)
+    assert {"onnxruntime", "numpy", "PIL", "onnx"} <= set(modules)
 
 
 def test_a_record_of_an_error_holds_nothing_else() -> None:

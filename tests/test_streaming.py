@@ -380,7 +380,7 @@ def test_a_narrow_image_that_the_graph_would_make_huge_is_told(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
     refused = [bool(each.error) for each in found]
     assert refused == [resize == "crop", False, True, True]
-    assert "as the model resizes it" in str(found[2].error)
+    assert "is too narrow: resized to 8" in str(found[2].error)
     assert found[1].label == "rouge"
 
 

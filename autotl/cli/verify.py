@@ -60,11 +60,17 @@ def _told(found: Verified) -> Iterator[Any]:
 
     from autotl.cli.console import plain
 
-    size = f"{found.size / 1e6:.1f} MB"
-    yield Text(f"{plain(found.model)}: {size}, {len(found.classes)} classes, sha256 {found.sha256}")
+    size, classes = _size(found.size), len(found.classes)
+    yield Text(f"{plain(found.model)}: {size}, {classes} classes, sha256 {found.sha256}")
+    for each in found.beside:
+        yield Text(f"  with {plain(each.path)}: {_size(each.size)}, sha256 {each.sha256}")
     yield from (Text(f"  passed: {check}") for check in found.checks)
     if found.data is not None:
         yield from _on_data(found.data)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def _on_data(data: VerifiedData) -> Iterator[Any]:

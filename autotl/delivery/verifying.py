@@ -16,7 +16,7 @@ from autotl.delivery.judging import Tally
 from autotl.errors import DataError, ParityError, UnreadableError
 from autotl.export import parity, structure
 from autotl.export.graph import EMBEDDING
-from autotl.files import expanded, look, sha256
+from autotl.files import expanded, file_ref, look, sha256
 from autotl.modelfile import open_session, problems
 from autotl.plugins import discover
 from autotl.prediction import Model, open_model, predict_items
@@ -76,6 +76,7 @@ def verify(
         classes=opened.classes,
         checks=checks,
         data=found,
+        beside=tuple(file_ref(path, opened.path.parent) for path in opened.beside),
     )
 
 

@@ -1,6 +1,6 @@
-"""A carded ONNX file and raw inputs in, labels out: onnxruntime, NumPy and Pillow.
+"""A carded ONNX file and raw inputs in, labels out.
 
-The `onnx` package takes part once, in the look at the file before it is loaded (`modelfile`).
+It needs onnxruntime, NumPy, Pillow, and onnx to look at the file before it is loaded (`modelfile`).
 """
 
 from autotl.prediction.inputs import Content, Item, items

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ Its input must be uint8 (batch, height, width, 3), its output probabilities (bat
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """An open model file, its card, and its classes in the order of its probabilities.
+    """An open model file, the files `beside` it with its weights, where they are not in it, its
+    card, and its classes in the order of its probabilities.
 
     `input`, `probabilities` and `label` (None: there is none) are names in the graph. `sides` is
     the height and width that its input demands, None where it takes any. `alone` means that it
@@ -50,6 +51,7 @@ class Model:
     label: str | None = LABEL
     sides: tuple[int | None, int | None] = (None, None)
     alone: bool = False
+    beside: tuple[Path, ...] = ()
     size: int | None = None
     crops: bool = False
     threshold: float | None = None
@@ -73,7 +75,7 @@ def open_model(path: str | Path, *, spinning: bool = False) -> Model:
     session = open_session(path, spinning=spinning)
     card = _card(file, session)
     names = _names(card, session, path)
-    return _fitting(session, card, names, path)
+    return replace(_fitting(session, card, names, path), beside=file.external)
 
 
 def _card(file: ModelFile, session: onnxruntime.InferenceSession) -> dict[str, Any]:
@@ -144,7 +146,8 @@ def _fitting(
     if set(inputs) != {image} or not {scores, label} - {None} <= set(outputs):
         raise _unfit(path, session, f"it must have {wanted}, or the card must name them")
     classes = _classes(card)
-    if not classes or outputs[scores].shape[-1:] not in ([len(classes)], [None]):
+    columns = [side for side in outputs[scores].shape[-1:] if isinstance(side, int)]
+    if not classes or columns not in ([], [len(classes)]):  # [] where only a run shows how many
         raise _unfit(path, session, f"{scores!r} must have a column for each of its classes")
     if "float" not in outputs[scores].type or len(outputs[scores].shape) != 2:
         raise _unfit(path, session, f"{scores!r} must be floats (batch, classes)")
@@ -195,7 +198,9 @@ def _resizing(card: Mapping[str, Any]) -> tuple[int | None, bool]:
     what is longer.
     """
     told = card.get("preprocessing")
-    size = told.get("size") if isinstance(told, dict) else None
+    if not isinstance(told, dict):
+        return None, False
+    size = told.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         return None, False
     return size, told.get("resize") == "crop"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autotl.calls import Progress
-from autotl.errors import UsageError
-from autotl.pixels import MAX_PIXELS
+from autotl.errors import UnreadableError, UsageError
 from autotl.prediction.inputs import Item, items
 from autotl.prediction.model import Model, open_model
 from autotl.prediction.reading import Pixels, decoded
+from autotl.scaling import check_resize, most_pixels
 
 BATCH = 16
 """Images that are run together, where neighbours are of one shape."""
@@ -160,31 +160,23 @@ def _usable(model: Model, found: Pixels | str) -> tuple[Pixels | None, str | Non
             f"The model takes images of {wide} × {tall} pixels only, and this one has "
             f"{width} × {height}: resize it as the model was trained, or have the graph do so."
         )
-    if _resized(model, found) > MAX_PIXELS:
-        return None, (
-            f"The image of {width} × {height} pixels is too narrow: as the model resizes it, it "
-            f"would have more than {MAX_PIXELS:,} pixels."
-        )
+    try:
+        if model.size is not None:
+            check_resize(height, width, model.size, _policy(model))
+    except UnreadableError as error:
+        return None, error.message
     return found, None
 
 
-def _resized(model: Model, image: Pixels) -> int:
-    """Pixels of the largest image that the graph's resize makes, which goes across first and then
-    down; 0 where that is not known.
-    """
-    height, width = image.shape[:2]
-    if model.size is None or (height, width) == (model.size, model.size):
-        return 0
-    tall = wide = model.size
-    if model.crops:
-        shorter = min(height, width)
-        tall, wide = ((2 * n * model.size + shorter) // (2 * shorter) for n in (height, width))
-    return max(height, tall) * wide
+def _policy(model: Model) -> Literal["squash", "crop"]:
+    return "crop" if model.crops else "squash"
 
 
 def _most(model: Model, image: Pixels, batch: int) -> int:
     """How many images of this shape are run together."""
-    size = max(image.nbytes, 3 * _resized(model, image))
+    height, width = image.shape[:2]
+    on_the_way = most_pixels(height, width, model.size, _policy(model)) if model.size else 0
+    size = max(image.nbytes, 3 * on_the_way)
     return min(1 if model.alone else batch, max(1, _MOST_BATCH_BYTES // size))
 
 

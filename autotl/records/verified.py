@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from autotl.records.data import FileRef
 from autotl.records.results import ClassScore, Interval
 
 
@@ -61,7 +62,11 @@ class VerifiedData:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """A model file that passed: `checks` in words, its `size` in bytes and SHA-256 in hex."""
+    """A model file that passed: `checks` in words, its `size` in bytes and SHA-256 in hex.
+
+    `beside` are the files that hold its weights where they are not in it; their paths are relative
+    to its folder.
+    """
 
     model: str
     size: int
@@ -69,3 +74,4 @@ class Verified:
     classes: tuple[str, ...]
     checks: tuple[str, ...]
     data: VerifiedData | None = None
+    beside: tuple[FileRef, ...] = ()
