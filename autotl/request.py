@@ -154,7 +154,7 @@ def request(
         target_precision=_within("--target-precision", target_precision, 1),
         embedding=_switch(embedding, "embedding"),
         int8=_switch(int8, "int8"),
-        int8_points=_within("--int8-points", int8_points, 100) or 1.0,
+        int8_points=_points(int8_points, _switch(int8, "int8")),
         float16=_switch(float16, "float16"),
     )
 
@@ -196,6 +196,13 @@ def _within(option: str, value: float | None, most: int) -> float | None:
     if not 0 < number < most:
         raise UsageError(f"{option} must be between 0 and {most}, not {value}.")
     return number
+
+
+def _points(value: float, int8: bool) -> float:
+    points = _within("--int8-points", value, 100) or 1.0
+    if points != 1.0 and not int8:
+        raise UsageError("--int8-points says nothing without --int8.", hint="Add --int8.")
+    return points
 
 
 def _whole(value: SupportsIndex, option: str) -> int:

@@ -168,6 +168,7 @@ def test_what_belongs_to_a_strategy_needs_it_named() -> None:
         {"target_precision": "high"},
         {"int8": "yes"},
         {"int8_points": 0},
+        {"int8_points": 2},
         {"int8_points": 100},
         {"float16": 2},
         {"embedding": None},

@@ -52,20 +52,20 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        "name", "parameters", "input", "weights", "license", "source domain", box=box.SIMPLE_HEAD
-    )
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("name", "parameters", "input", "weights", "license", "source domain"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for row in rows:
         sizes = row["input_sizes"]
         license_ = row["license"] + (
             f"; {row['weights_license']}" if row["weights_license"] else ""
         )
-        refused = f" (cannot be exported: {row['no_export']})" if row["no_export"] else ""
+        refused = f"; cannot be exported: {row['no_export']}" if row["no_export"] else ""
         cells = (
-            row["name"] + refused,
+            row["name"],
             f"{row['parameters'] / 1e6:.2f} M",
             f"{sizes['least']} to {sizes['most']}",
-            "here" if row["weights_here"] else "not here",
+            ("here" if row["weights_here"] else "not here") + refused,
             license_,
             row["source_domain"],
         )

@@ -82,8 +82,8 @@ def _on_data(data: VerifiedData) -> Iterator[Any]:
     yield Text("")
     words = {
         "run's test rows": "Data: the model's own; the run's test images are found again",
-        "test split": "Data: not what the model was made from; its test split",
-        "all": "Data: not what the model was made from; all of it",
+        "test split": "Data: not the run's, though it may share images with it; its test split",
+        "all": "Data: not the run's, though it may share images with it; all of it",
     }
     yield Text(words[data.rows])
     yield from (Text(f"  ! {plain(note)}") for note in data.notes)
@@ -93,7 +93,7 @@ def _on_data(data: VerifiedData) -> Iterator[Any]:
         return
     told = f"The card says {interval(data.card)} on {data.card_examples:,} test images"
     if data.difference is None:
-        yield Text(f"{told} of other rows: the two are not to be equal.")
+        yield Text(f"{told}, which need not be these: the two need not be equal.")
     elif data.difference:
         images = "1 image" if data.difference == 1 else f"{data.difference} images"
         yield Text(f"{told}: {images} apart.")

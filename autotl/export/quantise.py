@@ -359,14 +359,14 @@ def _accuracy_said(right: Sequence[Right], apart: Interval, points: float) -> tu
     within = "within a point" if points == 1 else f"within {points:g} points"
     figures = (
         f"accuracy {variant.mean():.3f} against {model.mean():.3f} on {len(model)} validation "
-        f"rows, {100 * apart.value:+.1f} points [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]"
+        f"rows, {100 * apart.value:+.2f} points [{100 * apart.low:+.2f}, {100 * apart.high:+.2f}]"
     )
     if good:
         return True, f"{figures}: {within} with 95 % confidence"
     needed = rows_needed(model, variant, -points / 100)
     more = (
-        "more rows would not change that"
+        "if these shares held, no number of rows would do"
         if needed is None
         else f"if these shares held, about {needed:,} rows would be needed"
     )
-    return False, f"{figures}: not {within} with 95 % confidence, {more}"
+    return False, f"{figures}: not {within} with 95 % confidence; {more}"

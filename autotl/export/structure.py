@@ -138,3 +138,26 @@ def _check_card(model: onnx.ModelProto, classes: Sequence[str]) -> None:
     notes = {entry.key: entry.value for entry in model.metadata_props}
     if json.loads(notes.get(KEY, "{}")).get("classes") != list(classes):
         raise ParityError("The exported model's card is missing or names other classes.")
+    found = _labels(model.graph)
+    if found != tuple(classes):
+        raise ParityError(
+            "The exported model's labels are not those of its card.",
+            details=(f"labels: {found[:5]}", f"card: {tuple(classes)[:5]}"),
+        )
+
+
+def _labels(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """The strings that the output `label` is looked up in, in their order; () where it is not."""
+    made = {name: node for node in graph.node for name in node.output}
+    node = made.get(LABEL)
+    while node is not None and node.op_type == "Identity":
+        node = made.get(node.input[0])
+    sources = [node.input[0]] if node is not None and node.op_type == "Gather" else []
+    constants = [
+        attribute.t
+        for node in graph.node
+        if node.op_type == "Constant" and set(node.output) & set(sources)
+        for attribute in node.attribute
+    ]
+    constants += [array for array in graph.initializer if array.name in sources]
+    return tuple(text.decode() for array in constants for text in array.string_data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_CHOSEN = ", with 95 % confidence that does not count that they chose the model too"
+_CHOSEN = " with 95 % confidence, a little flattered since they chose the model too"
 
 
 def sentence(chosen: Mapping[str, Any]) -> str:
@@ -27,9 +27,10 @@ def sentence(chosen: Mapping[str, Any]) -> str:
     precision = chosen["precision"]
     right = "" if precision is None else f", of which {_share(precision)} are right"
     return (
-        f"It abstains under a confidence of {chosen['threshold']:.3f}, chosen on validation images "
-        f"for {target} right answers (at least {bound} there{_CHOSEN}). Of the test "
-        f"images {answered} are answered{right}."
+        f"`predict` and `serve_example.py` give no answer under a confidence of "
+        f"{chosen['threshold']:.3f}, which was chosen on validation images for {target} right "
+        f"answers (at least {bound} there{_CHOSEN}). Of the test images {answered} are "
+        f"answered{right}."
     )
 
 

@@ -69,7 +69,7 @@ def overrun(seconds: Mapping[str, float], budget: Budget) -> str | None:
     return (
         f"The run took {total:.0f} s, {total - asked:.0f} s more than its budget of {asked:.0f} s: "
         f"{steps}. What comes before the trials and after them is not cut short; it depends on the "
-        f"number and the size of the images, the backbone and the machine."
+        f"number and the size of the images, the backbone, the variants asked for and the machine."
     )
 
 

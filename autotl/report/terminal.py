@@ -87,7 +87,7 @@ def _search(record: SearchRecord) -> str:
     failed = f", {record.failed} failed" if record.failed else ""
     return (
         f"{record.trials} trials{failed}; best is number {record.best.number} "
-        f"({record.best.recipe.strategy}), validation accuracy {score:.3f}"
+        f"({record.best.recipe.strategy}), validation accuracy {score:.3f}; {record.stopped}"
     )
 
 
@@ -275,9 +275,9 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
     words = [
         report.get("overrun"),
         sentence(transfer) if transfer else None,
-        abstaining.sentence(chosen) if chosen else None,
     ]
     told: list[Any] = [part for one in words if one for part in (Text(one), Text())]
+    told += [_reasons([abstaining.sentence(chosen)], "Abstaining"), Text()] if chosen else []
     notes = report["search"]["notes"]
     told = [_reasons(notes, "The search"), Text(), *told] if notes else told
     variants = [
