@@ -31,7 +31,7 @@ from machine import statement
 ROWS = Path(__file__).with_suffix(".jsonl")
 BATCHES = (1, 32)
 HEIGHT, WIDTH = 240, 320
-SECONDS = 4.0
+SECONDS = 2.0
 """Of calls of one side, batch and round, after a second of warming up."""
 SIDES = ("onnx", "savedmodel", "onnx, resized", "keras", "keras, called")
 VARIANTS = ("model.int8.onnx", "model.float16.onnx")

@@ -119,7 +119,7 @@ def _on_arrays(model: Path, arrays: np.ndarray, batch: int) -> Sides:
     from autotl.prediction import open_model, predict
 
     # as `predict` itself opens a path
-    session, opened = _bare(model), open_model(model, spinning=batch == 1)
+    session, opened = _bare(model), open_model(model, spinning=True)
 
     def bare() -> None:
         for start in range(0, len(arrays), batch):

@@ -231,7 +231,9 @@ def test_a_threshold_is_told_of(decision: Decision) -> None:
     }
     assert "give no answer under a confidence of 0.750, which" in model_card(told)
     text = " ".join(shown(terminal.summary(told, "runs/digits-1")))
-    assert "Of the test images 50.0 % (40.0 to 60.0) are answered, of which 50.0" in " ".join(text.split())
+    assert "Of the test images 50.0 % (40.0 to 60.0) are answered, of which 50.0" in " ".join(
+        text.split()
+    )
 
 
 def shown(renderables: list[Any], width: int = 100) -> list[str]:

@@ -182,7 +182,7 @@ def test_neighbours_of_one_shape_are_run_together(model: Model) -> None:
 
 
 @pytest.mark.parametrize(("batch", "spins"), [(1, True), (2, False), (16, False)])
-def test_threads_that_wait_leave_the_processor_unless_images_run_alone(
+def test_threads_that_wait_leave_the_processor_to_those_that_decode(
     model: Model, batch: int, spins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import onnxruntime
@@ -196,9 +196,11 @@ def test_threads_that_wait_leave_the_processor_unless_images_run_alone(
             super().add_session_config_entry(key, value)
 
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    (found,) = predict(model.path, RED, batch=batch)
-    assert found.label == "rouge"
-    assert ("session.intra_op.allow_spinning", str(int(spins))) in told
+    for given, waits in (([_png()], spins), ([RED], True), (RED, True), (RED[None], True)):
+        told.clear()
+        (found,) = predict(model.path, given, batch=batch)
+        assert found.label == "rouge"
+        assert ("session.intra_op.allow_spinning", str(int(waits))) in told
 
 
 # ---- generators ----

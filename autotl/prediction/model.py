@@ -60,9 +60,9 @@ class Model:
 def open_model(path: str | Path, *, spinning: bool = False) -> Model:
     """Open an exported model, or the run folder that holds one.
 
-    The file is looked at first (`modelfile.examined`). `spinning` pays where single images of one
-    size are run by themselves on a processor with nothing else to do. Raises `UsageError` saying
-    what is missing, does not fit, or is refused.
+    The file is looked at first (`modelfile.examined`). `spinning` pays where
+    what is run is decoded already, or single images are run by themselves, on a processor with
+    nothing else to do. Raises `UsageError` saying what is missing, does not fit, or is refused.
     """
     path = expanded(Path(path))
     path = path / "model.onnx" if look(path) == "folder" else path

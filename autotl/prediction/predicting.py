@@ -84,9 +84,19 @@ def predict(
     """
     if top < 1 or batch < 1:
         raise UsageError(f"top and batch must be at least 1, not {top} and {batch}.")
-    opened = model if isinstance(model, Model) else open_model(model, spinning=batch == 1)
+    spinning = batch == 1 or _decoded_before(inputs)
+    opened = model if isinstance(model, Model) else open_model(model, spinning=spinning)
     found, total = items(inputs)
     return _predicted(opened, answers(opened, found, batch=batch), top, total, progress)
+
+
+def _decoded_before(inputs: Any) -> bool:
+    """Whether the inputs are arrays, as far as the first one tells: then no thread of ours decodes,
+    whom threads of onnxruntime that wait would keep from the processor.
+    """
+    sequence = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
+    first = inputs[0] if sequence and len(inputs) else inputs
+    return isinstance(first, np.ndarray)
 
 
 def predict_items(
