@@ -43,6 +43,9 @@ def made(embedded: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_embedding_goes_with_the_model(made: Any, name: str) -> None:
     assert 0 <= made[name].parity.embedding_difference < 1e-4
     assert "the embedding is what the model's head reads" in made[name].checks
+    page = (made[name].folder / "README.md").read_text("utf-8")
+    assert f"`embedding`, float32 `[batch, {FEATURES}]`" in page
+    assert "no answer" not in page
 
 
 def test_triton_is_told_of_the_embedding(made: Any) -> None:

@@ -229,7 +229,7 @@ def test_a_format_equals_the_model_that_was_trained(made: Any, name: str) -> Non
     assert "## What was not" in page
 
 
-@pytest.mark.parametrize("name", ["openvino", "saved-model"])
+@pytest.mark.parametrize("name", sorted(FORMATS))
 def test_the_card_lies_beside_it(made: Any, name: str) -> None:
     card = json.loads((made[name].folder / "card.json").read_text("utf-8"))
     assert card == {"classes": list(CLASSES)}
@@ -552,6 +552,7 @@ def test_the_repository_is_laid_out_as_triton_reads_it(made: Any, source: Source
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
     assert found == [
         "README.md",
+        "card.json",
         "stones-more/1/model.onnx",
         "stones-more/config.pbtxt",
         "stones-more/labels.txt",

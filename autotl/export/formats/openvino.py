@@ -69,7 +69,7 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     declared = f"{runtime} sees the declared inputs and outputs, and ran what follows, in float32"
     checked = parity, (declared, *checks)
     write_card(source, out)
-    write_readme(out, TEXT.format(name=source.name), checked, REMARKS)
+    write_readme(source, out, TEXT.format(name=source.name), checked, REMARKS)
     return checked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +35,40 @@ class Source:
 
 def write_card(source: Source, out: Path) -> None:
     """The card of the ONNX file as a file of its own, for what has no place for it."""
+    (out / CARD).write_text(_card(source), "utf-8")
+
+
+def _card(source: Source) -> str:
     import onnx
 
     model = onnx.load_model(source.onnx, load_external_data=False)
     notes = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in notes:
         raise ParityError(f"{source.onnx} has no card.")
-    (out / CARD).write_text(notes[KEY], "utf-8")
+    return str(notes[KEY])
 
 
-def write_readme(out: Path, text: str, checked: Checked, remarks: Sequence[str] = ()) -> None:
+def _more(source: Source) -> list[str]:
+    """What is true of this model and not of every one: an embedding, a threshold."""
+    told, features = [], source.subject.features
+    if features is not None:
+        told += [
+            "",
+            f"It also gives `embedding`, float32 `[batch, {features}]`: what its head reads.",
+        ]
+    chosen = json.loads(_card(source)).get("abstention")
+    if chosen is not None:
+        told += [
+            "",
+            f"Where the largest probability is under {chosen['threshold']:.4f} no answer is to be "
+            f"given (`abstention` in `{CARD}`); the lines above do not look at that.",
+        ]
+    return told
+
+
+def write_readme(
+    source: Source, out: Path, text: str, checked: Checked, remarks: Sequence[str] = ()
+) -> None:
     """`text`, then what was checked with its figures, and what was not (`remarks`)."""
     parity, checks = checked
     figures = (
@@ -53,6 +78,7 @@ def write_readme(out: Path, text: str, checked: Checked, remarks: Sequence[str] 
     )
     lines = [
         text.strip(),
+        *_more(source),
         "",
         "## What was checked",
         "",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from autotl.calls import Progress
 from autotl.errors import ParityError
 from autotl.export import outside, runtime
-from autotl.export.formats.source import Source, write_readme
+from autotl.export.formats.source import Source, write_card, write_readme
 from autotl.export.gate import Checked, examine
 from autotl.export.graph import EMBEDDING, IMAGE, LABEL, PROBABILITIES
 
@@ -111,7 +111,8 @@ def make(source: Source, out: Path, worker: Worker, progress: Progress | None = 
     parity, checks = examine(folder / "1" / MODEL, source.subject, worker, progress=progress)
     checked = parity, (read, *checks)
     text = TEXT.format(name=name, version=runtime.version())
-    write_readme(out, text, checked, REMARKS)
+    write_card(source, out)
+    write_readme(source, out, text, checked, REMARKS)
     return parity, (read, *checks, "no Triton server was run")
 
 
