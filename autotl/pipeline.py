@@ -107,6 +107,17 @@ def fit(
         tensorboard=tensorboard,
         disabled_plugins=disabled_plugins,
     )
+    return _started(asked, data, out, cluster, listener or Silent())
+
+
+def _started(
+    asked: Request,
+    data: Any,
+    out: str | Path | None,
+    cluster: str | None,
+    listener: Listener,
+) -> Fitted:
+    """The run in a folder of its own."""
     plugins = _plugins(asked)
     if cluster is not None:
         check(cluster)
@@ -115,7 +126,7 @@ def fit(
         expanded(Path(out)) if out else None, to_json(asked), name=name, plugins=plugins.versions()
     ) as run:
         given = _given(asked.data, data)
-        return _steps(run, asked, given, plugins, listener or Silent(), cluster)
+        return _steps(run, asked, given, plugins, listener, cluster)
 
 
 def resume(

@@ -378,8 +378,7 @@ def _usable(plugins: Plugins, instead_of: OfferedBackbone) -> str:
 
 
 def _missing(plugins: Plugins, offered: OfferedBackbone) -> PluginError:
-    name = offered.backbone.name
-    instead = _usable(plugins, offered)
+    name, instead = offered.backbone.name, _usable(plugins, offered)
     if not offered.backbone.weights:
         return PluginError(
             f"{name} has no pretrained weights, so it can only be trained from scratch.",
