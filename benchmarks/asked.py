@@ -1,4 +1,4 @@
-"""What do autotl, AutoGluon, AutoKeras, fastai and Ludwig ask of a user for a folder of photographs?
+"""What do autotl, AutoGluon, AutoKeras, fastai and Ludwig ask of a user for a folder of images?
 
     python benchmarks/asked.py --table
 
