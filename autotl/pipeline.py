@@ -58,6 +58,10 @@ def fit(
     learning_rate: float | None = None,
     resize: str | None = None,
     loader: str | None = None,
+    input_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    split_column: str | None = None,
     metric: str = "accuracy",
     target_precision: float | None = None,
     embedding: bool = False,
@@ -71,16 +75,18 @@ def fit(
 ) -> Fitted:
     """Train on `data` and export a verified model; returns the finished run.
 
-    `data` is a folder of class folders, a `.npz` file, an embedded name such as "digits", or
-    arrays `(images, labels)`. `budget` is seconds or a duration such as "10m"; without `budget`
-    and `trials` it is ten minutes. What the engine decides can be settled: `strategy`, `backbone`,
-    `input_size` in pixels, the last `frozen` stage of partial freeze, the stage that feature
-    extraction reads (`tap`), the `learning_rate` of the other strategies, the `resize` policy
-    ("squash" or "crop", else the backbone's own). With a `target_precision` (between 0 and 1) the
-    confidence is chosen under which the model abstains. The exported model gives an `embedding` on
-    request; `int8` and `float16` variants of it are written beside it where they pass their gates,
-    int8 if it loses at most `int8_points` points of accuracy. `cluster` is the address
-    of a Ray cluster that trains the trials (extra `autotl[ray]`). `out` is the run's folder
+    `data` is a folder of class folders, a table (CSV, TSV, JSON lines, Parquet) or pandas data
+    frame, whose columns are found or named (`input_column`, `label_column`, `group_column`,
+    `split_column`; "none" leaves out one of the last two), a `.npz` file, an embedded name such as
+    "digits", or arrays `(images, labels)`. `budget` is seconds or a duration such as "10m"; without
+    `budget` and `trials` it is ten minutes. What the engine decides can be settled: `strategy`,
+    `backbone`, `input_size` in pixels, the last `frozen` stage of partial freeze, the stage that
+    feature extraction reads (`tap`), the `learning_rate` of the other strategies, the `resize`
+    policy ("squash" or "crop", else the backbone's own). With a `target_precision` (between 0 and
+    1) the confidence is chosen under which the model abstains. The exported model gives an
+    `embedding` on request; `int8` and `float16` variants of it are written beside it where they
+    pass their gates, int8 if it loses at most `int8_points` points of accuracy. `cluster` is the
+    address of a Ray cluster that trains the trials (extra `autotl[ray]`). `out` is the run's folder
     (default `autotl-runs/NAME-N`), which must not hold anything. Raises the errors of
     `autotl.errors`.
     """
@@ -98,6 +104,10 @@ def fit(
         learning_rate=learning_rate,
         resize=resize,
         loader=loader,
+        input_column=input_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
         metric=metric,
         target_precision=target_precision,
         embedding=embedding,
@@ -140,9 +150,9 @@ def resume(
 ) -> Fitted:
     """Go on with an interrupted run; a finished one is returned once its files are checked.
 
-    `data` is needed only where the run was started with arrays. `budget` and `trials` are new
-    limits of the whole run, what it spent and tried so far included; the run keeps them. `cluster`
-    is as in `fit`, and is not kept. Data or
+    `data` is needed only where the run was started with arrays or data frames. `budget` and
+    `trials` are new limits of the whole run, what it spent and tried so far included; the run keeps
+    them. `cluster` is as in `fit`, and is not kept. Data or
     weights that changed are refused (`RunFolderError`), and what changed is named.
     """
     heard = listener or Silent()
@@ -250,6 +260,10 @@ def inspect(
     learning_rate: float | None = None,
     resize: str | None = None,
     loader: str | None = None,
+    input_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    split_column: str | None = None,
     disabled_plugins: tuple[str, ...] = (),
     listener: Listener | None = None,
 ) -> Inspection:
@@ -268,6 +282,10 @@ def inspect(
         learning_rate=learning_rate,
         resize=resize,
         loader=loader,
+        input_column=input_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
         disabled_plugins=disabled_plugins,
     )
     plugins, heard = _plugins(asked), listener or Silent()

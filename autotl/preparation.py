@@ -24,7 +24,7 @@ from autotl.records import (
     StoredPixels,
     to_json,
 )
-from autotl.request import Request, one_of
+from autotl.request import Request, loader_options, one_of
 from autotl.settling import Settling, backbone, instead, sized, way_out
 from autotl.sitting import Sitting
 from autotl.split import split
@@ -118,7 +118,7 @@ def _crops(at: Sitting) -> bool:
 
 def _loaded(at: Sitting, data: Any) -> loading.Loaded:
     found: list[loading.Loaded] = []
-    options = {"loader": at.asked.loader} if at.asked.loader else {}
+    options = loader_options(at.asked)
 
     def load(known: LoadRecord | None = None) -> loading.Loaded:
         return loading.load(

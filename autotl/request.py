@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, SupportsIndex, TypeVar, get_args
 
 from autotl.errors import UsageError
-from autotl.records import METRICS, STRATEGIES, Budget, Metric, Strategy
+from autotl.records import COLUMNS, METRICS, STRATEGIES, Budget, Metric, Strategy
 
 T = TypeVar("T")
 Resize = Literal["squash", "crop"]
@@ -50,6 +50,20 @@ class Request:
     int8: bool = False
     int8_points: float = 1.0
     float16: bool = False
+    input_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    split_column: str | None = None
+
+
+def loader_options(asked: Request) -> dict[str, str]:
+    """What loaders are told of a request: the loader and the columns that were named."""
+    return named_options(loader=asked.loader, **{name: getattr(asked, name) for name in COLUMNS})
+
+
+def named_options(**given: str | None) -> dict[str, str]:
+    """Those of the options that are given, as checked text."""
+    return {name: _text(value, name) for name, value in given.items() if value is not None}
 
 
 def seconds(duration: str | float) -> float:
@@ -127,6 +141,10 @@ def request(
     int8: bool = False,
     int8_points: float = 1.0,
     float16: bool = False,
+    input_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    split_column: str | None = None,
 ) -> Request:
     """The checked options, in plain types that `run.json` can hold; raises `UsageError` for
     values that cannot be meant.
@@ -156,6 +174,10 @@ def request(
         int8=_switch(int8, "int8"),
         int8_points=_points(int8_points, _switch(int8, "int8")),
         float16=_switch(float16, "float16"),
+        input_column=_name(input_column, "input_column"),
+        label_column=_name(label_column, "label_column"),
+        group_column=_name(group_column, "group_column"),
+        split_column=_name(split_column, "split_column"),
     )
 
 

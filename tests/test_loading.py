@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.builtin import arrays, digits, image_folders
+from autotl.builtin import arrays, digits, frames, image_folders, tables
 from autotl.errors import DataError, PluginError, RunFolderError, UsageError
 from autotl.loading import Loaded, load, median_side
 from autotl.records import Dataset, Loader, LoadRecord, from_json, to_json
@@ -19,7 +19,9 @@ from tests.images import arrays as some_arrays
 from tests.images import encoded, pattern, write_class_folders, write_split_folders
 
 LOADERS = [
-    loader for module in (image_folders, arrays, digits) for loader in module.autotl_loaders()
+    loader
+    for module in (image_folders, tables, arrays, frames, digits)
+    for loader in module.autotl_loaders()
 ]
 
 

@@ -30,7 +30,8 @@ from autotl.records import (
 
 ROOT = Path(__file__).parent.parent
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-BUILTIN = {"image-folders", "arrays", "digits", "embedded"}
+LOADERS = {"image-folders", "tables", "arrays", "frames", "digits"}
+BUILTIN = LOADERS | {"embedded"}
 
 GOOD = """
 from autotl import hookimpl
@@ -104,7 +105,7 @@ def test_the_built_in_ones_are_there(monkeypatch):
     assert {plugin.name for plugin in found.listed} == BUILTIN
     assert {plugin.status for plugin in found.listed} == {"loaded"}
     assert [offered.backbone.name for offered in found.backbones] == ["embedded"]
-    assert {loader.name for loader in found.loaders} == {"image-folders", "arrays", "digits"}
+    assert {loader.name for loader in found.loaders} == LOADERS
     assert found.versions() == {}
 
 

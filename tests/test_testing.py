@@ -54,7 +54,9 @@ GOOD = """
 
 
 @pytest.mark.parametrize(
-    "name", ["image_folders", "arrays", "digits", "embedded_backbone"], ids=str
+    "name",
+    ["image_folders", "tables", "arrays", "frames", "digits", "embedded_backbone"],
+    ids=str,
 )
 def test_the_built_in_plugins_conform(name):
     brought = check_plugin(f"autotl.builtin.{name}")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.builtin.array_values import Scaling, classes_and_labels, scaling, to_pixels
+from autotl.builtin.frames import are_frames
 from autotl.builtin.split_names import split_of_word, words_of
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
@@ -59,7 +60,7 @@ def matches(data: Any, options: Mapping[str, Any]) -> str | None:
         is_archive = path.suffix.lower() == ".npz" and path.is_file()
         return "it is an .npz file" if is_archive else None
     if isinstance(data, Mapping):
-        return "it is a mapping of arrays"
+        return None if are_frames(data) else "it is a mapping of arrays"
     if isinstance(data, tuple | list) and len(data) == 2:
         return "it is a pair of images and labels"
     return None

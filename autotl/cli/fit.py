@@ -27,8 +27,9 @@ from autotl.cli import options
 def fit(data: str, as_json: bool, quiet: bool, verbose: bool, **asked: Any) -> int | None:
     """Train on DATA and export a verified model.onnx.
 
-    DATA is a folder with one folder a class (with or without train/valid/test folders), a .npz
-    file, or the name of bundled data: digits.
+    DATA is a folder with one folder a class (with or without train/valid/test folders), a table of
+    image paths and labels (.csv, .tsv, .jsonl, .parquet), a .npz file, or the name of bundled data:
+    digits.
     """
     from autotl.cli.running import finish
     from autotl.pipeline import fit as fit_data

@@ -19,6 +19,21 @@ def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+columns = (
+    click.option("--input-column", metavar="NAME", help="Column of a table that names the images."),
+    click.option("--label-column", metavar="NAME", help="Column of a table that holds the labels."),
+    click.option(
+        "--group-column",
+        metavar="NAME",
+        help="Column of a table whose equal values stay on one side of a split, or none.",
+    ),
+    click.option(
+        "--split-column",
+        metavar="NAME",
+        help="Column of a table that says train, validation or test, or none.",
+    ),
+)
+
 request = _all(
     click.option(
         "--budget",
@@ -83,6 +98,7 @@ request = _all(
     ),
     click.option("--weights", metavar="FILE", help="Weights file; needs --backbone NAME."),
     click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),
+    *columns,
     click.option(
         "--no-plugin",
         "no_plugins",
@@ -91,6 +107,8 @@ request = _all(
         help="Leave this plugin out; may be repeated.",
     ),
 )
+
+of_columns = _all(*columns)
 
 exported = _all(
     click.option(

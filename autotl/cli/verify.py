@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("data", required=False)
 @click.option("--loader", metavar="NAME", help="Loader, where several could read the data.")
+@options.of_columns
 @click.option(
     "--no-plugin",
     "no_plugins",
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 def verify(
     model: str,
     data: str | None,
-    loader: str | None,
     no_plugins: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     verbose: bool,
+    **named: Any,
 ) -> None:
     """Check an exported MODEL again as it lies there, and evaluate it on DATA.
 
@@ -47,7 +48,7 @@ def verify(
 
     with listener(quiet=quiet, verbose=verbose) as heard:
         found = verify_model(
-            model, data, loader=loader, disabled_plugins=no_plugins, progress=heard.progress
+            model, data, disabled_plugins=no_plugins, progress=heard.progress, **named
         )
     if as_json:
         print_json(to_json(found))

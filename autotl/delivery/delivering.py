@@ -30,7 +30,7 @@ from autotl.records import (
     Split,
     SplitRecord,
 )
-from autotl.request import Request
+from autotl.request import Request, loader_options
 from autotl.run import LEAST_FREE_BYTES, Run, disk, full_disk, reopen, versions
 from autotl.sitting import Listener, Silent
 from autotl.split import split
@@ -131,7 +131,7 @@ def _rows(run: Run, data: Any, listener: Listener) -> tuple[Dataset, Split]:
     loaded = loading.load(
         asked.data if data is None else data,
         discover(disabled=asked.disabled_plugins).loaders,
-        options={"loader": asked.loader} if asked.loader else {},
+        options=loader_options(asked),
         known=_record(run, "load", LoadRecord),
         progress=listener.progress,
     )

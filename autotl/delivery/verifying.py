@@ -22,6 +22,7 @@ from autotl.plugins import discover
 from autotl.prediction import Model, open_model, predict_items
 from autotl.prediction.model import INPUT, LABEL, PROBABILITIES
 from autotl.records import Dataset, Interval, Verified, VerifiedData, names
+from autotl.request import named_options
 from autotl.split import split
 
 SHAPES = ((1, 1), (37, 53), (211, 13), (96, 128))
@@ -49,6 +50,10 @@ def verify(
     data: Any = None,
     *,
     loader: str | None = None,
+    input_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    split_column: str | None = None,
     disabled_plugins: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> Verified:
@@ -57,18 +62,26 @@ def verify(
 
     Without data: the file is safe to open and sound ONNX, onnxruntime gives the same answers with
     all its optimisations and with none, alone and in batches, and labels are those of the largest
-    probabilities. `data` is what `fit` takes, with any of the model's classes. Where it is what
+    probabilities. `data` is what `fit` takes, with any of the model's classes (the columns of a
+    table are named as there). Where it is what
     the model was made from, the run's own test rows are found again and the accuracy is compared
     with the card's.
 
     Raises `ParityError` where a check fails, `UsageError` for a file that is refused, `DataError`
     for data that cannot be used or holds a class that the model does not know.
     """
+    options = named_options(
+        loader=loader,
+        input_column=input_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+    )
     opened = open_model(model)
     checks = checked(opened)
     found = None
     if data is not None:
-        found = _on_data(opened, data, loader, disabled_plugins, progress)
+        found = _on_data(opened, data, options, disabled_plugins, progress)
     return Verified(
         model=str(opened.path),
         size=opened.path.stat().st_size,
@@ -223,14 +236,14 @@ def _same(
 def _on_data(
     model: Model,
     data: Any,
-    loader: str | None,
+    options: Mapping[str, str],
     disabled: tuple[str, ...],
     progress: Progress | None,
 ) -> VerifiedData:
     loaded = loading.load(
         _given(data),
         discover(disabled=disabled).loaders,
-        options={"loader": loader} if loader else {},
+        options=options,
         progress=progress,
         to_learn=False,
     )
@@ -260,7 +273,7 @@ def _on_data(
         card=card,
         card_examples=examples,
         difference=difference,
-        notes=(*loaded.record.warnings, *notes),
+        notes=(*filter(None, [dataset.found]), *loaded.record.warnings, *notes),
     )
 
 

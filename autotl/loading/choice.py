@@ -27,8 +27,27 @@ class Chosen:
 def choose(data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]) -> Chosen:
     """The one loader that matches, or the one that `options["loader"]` names.
 
-    Raises `DataError` where none or several match, `UsageError` for an unknown name.
+    Raises `DataError` where none or several match, `UsageError` for an unknown name or an option
+    that the loader does not heed.
     """
+    chosen = _chosen(data, loaders, options)
+    for option in options:
+        if option != "loader" and option not in chosen.loader.options:
+            raise _unheeded(option, chosen, loaders)
+    return chosen
+
+
+def _unheeded(option: str, chosen: Chosen, loaders: Sequence[Loader]) -> UsageError:
+    heeding = [loader.name for loader in loaders if option in loader.options]
+    which = f" ({', '.join(heeding)})" if heeding else ""
+    return UsageError(
+        f"--{option.replace('_', '-')} says nothing here: the data is read by "
+        f"{chosen.loader.name} ({chosen.reason}), which knows no such column.",
+        hint=f"Leave it out, or give a table{which}.",
+    )
+
+
+def _chosen(data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]) -> Chosen:
     if name := options.get("loader"):
         return _named(data, str(name), loaders, options)
     reasons, warnings = _reasons(data, loaders, options)

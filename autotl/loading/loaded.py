@@ -74,7 +74,7 @@ def load(
     record = LoadRecord(
         fingerprint=fingerprint(usable, hashes),
         loader=chosen.loader.name,
-        reason=chosen.reason,
+        reason=usable.found or chosen.reason,
         kind=usable.kind,
         examples=len(usable.ids),
         classes=usable.classes,

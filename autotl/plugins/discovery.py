@@ -25,7 +25,9 @@ GROUP = "autotl"
 SWITCH = "AUTOTL_DISABLE_PLUGIN_AUTOLOAD"
 BUILTINS = {
     "image-folders": "autotl.builtin.image_folders",
+    "tables": "autotl.builtin.tables",
     "arrays": "autotl.builtin.arrays",
+    "frames": "autotl.builtin.frames",
     "digits": "autotl.builtin.digits",
     "embedded": "autotl.builtin.embedded_backbone",
 }

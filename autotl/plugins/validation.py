@@ -11,6 +11,7 @@ import msgspec
 
 from autotl.errors import PluginError
 from autotl.records import (
+    COLUMNS,
     CONTRACT,
     KINDS,
     Backbone,
@@ -86,6 +87,8 @@ def _loader(given: Loader) -> Iterator[str]:
             yield f"{field} is not a function"
     if not given.description:
         yield "the description is empty"
+    if unknown := [name for name in given.options if name not in COLUMNS]:
+        yield f"the option {unknown[0]!r} is not known ({', '.join(COLUMNS)})"
 
 
 def _backbone(given: Backbone) -> Iterator[str]:

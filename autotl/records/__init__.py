@@ -57,6 +57,7 @@ from autotl.records.results import (
 from autotl.records.trials import Head, Ledger, Numbers, Recipe, SearchRecord, Trial, TrialResult
 from autotl.records.verified import AbstentionScore, Scores, Verified, VerifiedData
 from autotl.records.words import (
+    COLUMNS,
     CONTRACT,
     KINDS,
     METRICS,
@@ -84,6 +85,7 @@ __all__ = [
     "Abstention",
     "Backbone",
     "Budget",
+    "COLUMNS",
     "CONTRACT",
     "AbstentionScore",
     "ClassScore",

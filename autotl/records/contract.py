@@ -120,7 +120,8 @@ class Dataset:
     content must stay the same (a loader with one open file needs a lock); what it raises sets
     that example aside. `kind` is "image". `splits` names a given split ("train", "validation" or
     "test") for each example, `groups` a group that must stay on one side of every split and, unless
-    it is all that a class has, of every fold of cross-validation.
+    it is all that a class has, of every fold of cross-validation. `found` says in a few words what
+    the loader took for what, where it had to find out: it is shown before anything is trained.
     """
 
     kind: str
@@ -131,6 +132,7 @@ class Dataset:
     groups: tuple[str, ...] | None = None
     splits: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
+    found: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +142,15 @@ class Loader:
     `matches(data, options)` says in a sentence why the data is of its layout, or gives None, for
     any object whatever; it may read 64 KiB of one file. `load(data, options)` reads it or raises
     `DataError`. `data` is what the user gave: a path as str, a built-in name, or a Python object;
-    `options` holds `loader` where the user named one.
+    `options` holds `loader` where the user named one, and those of `input_column`, `label_column`,
+    `group_column` and `split_column` that the user gave. The field `options` lists those of
+    the four that the loader heeds: any other is refused, as it would say nothing.
     """
 
     name: str
     description: str
     matches: Callable[[Any, Mapping[str, Any]], str | None]
     load: Callable[[Any, Mapping[str, Any]], Dataset]
+    options: tuple[str, ...] = ()
     kind: str = "image"
     contract: int = CONTRACT

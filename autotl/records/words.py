@@ -18,6 +18,8 @@ CONTRACT = 1
 KINDS = ("image",)
 """Kinds of input that the engine knows."""
 SPLITS = ("train", "validation", "test")
+COLUMNS = ("input_column", "label_column", "group_column", "split_column")
+"""Options that name a column of a table."""
 _NAMED = 10
 
 

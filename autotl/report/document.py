@@ -83,6 +83,7 @@ def _data(
         "per_class": list(load.per_class),
         "median_side": load.median_side,
         "loader": load.loader,
+        "found": load.reason,
         "fingerprint": load.fingerprint,
         "split": {
             "train": split.train,

@@ -1,0 +1,153 @@
+"""From a table to a dataset: columns settled, labels and images found, doubles left out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autotl.builtin import table_columns
+from autotl.builtin.table import Table, is_nested, shown, text_of
+from autotl.builtin.table_columns import Columns
+from autotl.builtin.table_images import Pictures, pictures
+from autotl.builtin.table_labels import labels
+from autotl.errors import DataError
+from autotl.records import Dataset
+
+_NAMED = 3
+
+
+def dataset(table: Table, options: Mapping[str, Any]) -> Dataset:
+    """The examples of a table in the order of its rows; raises `DataError` and `UsageError`."""
+    columns = table_columns.find(table, options)
+    told = labels(table, columns.label, named="--label-column" not in columns.found)
+    images = pictures(table, columns.input, told.rows)
+    place_of = {name: number for number, name in enumerate(told.classes)}
+    numbers = tuple(place_of[text] for text in told.texts)
+    groups, alone = _groups(table, columns.group, told.rows)
+    splits = _splits(table, columns.split, told.rows)
+    facts = [("label", told.texts), ("group", groups), ("split", splits)]
+    kept, doubles = _once(table, told.rows, images, [fact for fact in facts if fact[1]])
+    return Dataset(
+        kind="image",
+        ids=_unlike([images.ids[place] for place in kept]),
+        labels=tuple(numbers[place] for place in kept),
+        classes=told.classes,
+        read=lambda row: images.read(kept[row]),
+        groups=None if groups is None else tuple(groups[place] for place in kept),
+        splits=None if splits is None else tuple(splits[place] for place in kept),
+        found=_found(table, columns, told.classes),
+        warnings=(*columns.remarks, *images.remarks, *told.remarks, *alone, *doubles),
+    )
+
+
+def _groups(
+    table: Table, column: str | None, rows: Sequence[int]
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Each row's group, one of its own where it names none; and a remark on those."""
+    if column is None:
+        return None, []
+    cells = table.values(column)
+    if any(is_nested(cells[row]) for row in rows):
+        raise DataError(
+            f"Column '{shown(column)}' of {table.name} holds nested values, not names of groups.",
+            hint="--group-column names another column, or none.",
+        )
+    texts = [text_of(cells[row]).strip() for row in rows]
+    groups = tuple(text or f"\0{row}" for row, text in zip(rows, texts, strict=True))
+    without = texts.count("")
+    what = "1 row names" if without == 1 else f"{without:,} rows name"
+    return groups, [f"{what} no group: each is one of its own."] if without else []
+
+
+def _splits(table: Table, column: str | None, rows: Sequence[int]) -> tuple[str, ...] | None:
+    if column is not None:
+        return table_columns.splits(table, column, rows)
+    return None if table.splits is None else tuple(table.splits[row] for row in rows)
+
+
+def _once(
+    table: Table,
+    rows: Sequence[int],
+    images: Pictures,
+    facts: Sequence[tuple[str, Sequence[str] | None]],
+) -> tuple[list[int], list[str]]:
+    """Places of the first row of every image, and a remark on the others; raises `DataError` where
+    they say something else of it.
+    """
+    first: dict[str, int] = {}
+    doubles, contrary = [], []
+    for place, key in enumerate(images.keys):
+        known = first.setdefault(key, place)
+        if known == place:
+            continue
+        doubles.append(place)
+        unlike = [
+            (what, values) for what, values in facts if values and values[known] != values[place]
+        ]
+        contrary += [(known, place, *unlike[0])] if unlike else []
+    if contrary:
+        raise _contrary(table, rows, images, contrary)
+    if not doubles:
+        return list(first.values()), []
+    shown_rows = ", ".join(f"{table.place(rows[n])} ({images.ids[n]})" for n in doubles[:_NAMED])
+    what = "1 row names" if len(doubles) == 1 else f"{len(doubles):,} rows name"
+    more = f" and {len(doubles) - _NAMED:,} more" if len(doubles) > _NAMED else ""
+    remark = f"{what} an image that an earlier row names alike: left out, {shown_rows}{more}."
+    return list(first.values()), [remark]
+
+
+def _contrary(
+    table: Table,
+    rows: Sequence[int],
+    images: Pictures,
+    contrary: Sequence[tuple[int, int, str, Sequence[str]]],
+) -> DataError:
+    lines = [
+        f"{shown(images.ids[place])}: {what} '{shown(values[known])}' in "
+        f"{table.place(rows[known])}, '{shown(values[place])}' in {table.place(rows[place])}"
+        for known, place, what, values in contrary[:10]
+    ]
+    count = len({place for place, *_ in contrary})
+    what = "image is" if count == 1 else "images are"
+    return DataError(
+        f"{count:,} {what} named twice in {table.name}, with a different {contrary[0][2]}.",
+        details=tuple(lines),
+        hint="Keep one row an image. Several labels an image (multi-label) are not supported.",
+    )
+
+
+def _unlike(ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids, with a number behind one that occurs twice (odd names may be written alike)."""
+    seen: defaultdict[str, int] = defaultdict(int)
+    unlike = []
+    taken = set(ids)
+    for name in ids:
+        seen[name] += 1
+        other = name
+        while seen[name] > 1 and other in taken:
+            other = f"{name} ({seen[name]})"
+            seen[name] += other in taken
+        taken.add(other)
+        unlike.append(other)
+    return tuple(unlike)
+
+
+def _found(table: Table, columns: Columns, classes: Sequence[str]) -> str:
+    """What was found, in a sentence that nobody can miss."""
+    names = ", ".join(f"'{shown(name)}'" for name in classes[:_NAMED])
+    more = f" and {len(classes) - _NAMED:,} more" if len(classes) > _NAMED else ""
+    odd = f" ({table.odd})" if table.odd else ""
+    parts = [
+        f"images by column '{shown(columns.input)}'",
+        f"labels by '{shown(columns.label)}' ({names}{more})",
+    ]
+    for what, column in (("groups", columns.group), ("splits", columns.split)):
+        parts += [f"{what} by '{shown(column)}'"] if column is not None else []
+    settle = f"; {_all_of(columns.found)} to name others" if columns.found else ""
+    rows = "1 row" if table.rows == 1 else f"{table.rows:,} rows"
+    return f"{rows} of {table.name}{odd}: {', '.join(parts)}{settle}"
+
+
+def _all_of(options: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(options[:-1]), options[-1])))
