@@ -5,19 +5,20 @@ from __future__ import annotations
 from autotl.records import Backbone, InputSizes, Preprocessing, Weights
 from autotl_keras_applications.networks import NETWORKS, Mode, Network
 
-SOURCE_DOMAIN = "ImageNet-1k (ILSVRC 2012): 1.28 million photographs of 1,000 classes"
 LICENSE = "Apache-2.0"
 PHOTOGRAPHS = "the photographs have licences of their own"
 
 
 def _preprocessing(mode: Mode, size: int) -> Preprocessing:
-    """What `preprocess_input` of the mode does to 0..255, in Keras."""
+    """What Keras does to 0..255 in that mode, by `preprocess_input` or inside the network."""
     if mode == "tf":  # to -1..1
         return Preprocessing(size=size, scale=1 / 127.5, mean=(1.0, 1.0, 1.0))
     if mode == "torch":
         return Preprocessing(
             size=size, scale=1 / 255, mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225)
         )
+    if mode == "halves":
+        return Preprocessing(size=size, scale=1 / 128, mean=(1.0, 1.0, 1.0))
     return Preprocessing(size=size, channels="BGR", mean=(103.939, 116.779, 123.68))
 
 
@@ -38,12 +39,14 @@ def _backbone(network: Network) -> Backbone:
         preprocessing=_preprocessing(network.mode, sizes.most),
         parameters=network.parameters,
         license=LICENSE,
-        source_domain=SOURCE_DOMAIN,
+        source_domain=network.source_domain,
         weights=tuple(
             Weights(file=one.name, url=one.url, sha256=one.sha256, trained_at=one.trained_at)
             for one in network.files
         ),
         weights_license=f"{network.license}; {PHOTOGRAPHS}",
+        no_partial_freeze=network.no_partial_freeze,
+        no_export=network.no_export,
     )
 
 

@@ -43,7 +43,7 @@ def _built(network: Network, input_size: int, weights: Path | None) -> keras.Mod
     """
     import keras
 
-    model = getattr(keras.applications, network.family)(
+    model = getattr(keras.applications, network.function)(
         input_shape=(input_size, input_size, 3),
         include_top=False,
         weights=None,

@@ -249,7 +249,7 @@ def test_with_its_file_a_network_gives_what_keras_gives_with_it(
 def family(network: Network) -> Any:
     import keras
 
-    return getattr(keras.applications, network.family)
+    return getattr(keras.applications, network.function)
 
 
 def keras_own(network: Network, size: int, weights: str | None) -> Any:
