@@ -286,12 +286,35 @@ def test_backbones_show_a_plugin_s_words_as_they_are(capsys: pytest.CaptureFixtu
     sizes = {"least": 32, "most": 64}
     words = {"name": "n", "parameters": 10, "license": "MIT [x]", "weights_license": "[/y]"}
     row = {**words, "input_sizes": sizes, "weights_here": True, "source_domain": "photos [all]"}
-    row["no_export"] = "it needs [z]"
-    console.show([cli_backbones._table([row])])
+    row |= {"no_export": "it needs [z]", "no_partial_freeze": "it has [one] cut"}
+    console.show(cli_backbones._shown([row]))
     told = capsys.readouterr().out
-    assert "MIT [x]; [/y]" in told
-    assert "photos [all]" in told
-    assert "it needs [z]" in " ".join(told.split())
+    assert "MIT [x]; the weights: [/y]: n" in told
+    assert "photos [all]: n" in told
+    assert "it has [one] cut: n" in told
+    assert "it needs [z]: n" in told
+
+
+def test_many_backbones_are_a_line_each_and_what_they_share_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "PIPED_WIDTH", 80)
+    assert run(["backbones"]) == 0
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.endswith(("  here", "not here"))]
+    assert [row[-2:] == ["not", "here"] for row in rows] == sorted(
+        row[-2:] == ["not", "here"] for row in rows
+    )
+    names = [row[0] for row in rows]
+    assert names[0] == "embedded"
+    assert run(["backbones", "--quiet"]) == 0
+    assert sorted(names) == sorted(capsys.readouterr().out.split())
+    whole = " ".join(told.split())
+    assert whole.count("Tiny ImageNet: 100,000 photographs") == 1
+    licences = whole.partition("Licence")[2].partition("Trained on")[0]
+    assert all(name in licences for name in names)
 
 
 @pytest.mark.parametrize("command", ["plugins", "backbones"])
