@@ -732,6 +732,31 @@ def test_names_are_matched_without_regard_to_case_and_guessed():
     assert "MobileNetV2, embedded" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("EfficientNet-B3", "EfficientNetB3"),
+        ("efficientnet_v2-s", "EfficientNetV2S"),
+        ("res net 50", "ResNet50"),
+        ("resnet-50v2", "ResNet50V2"),
+        ("mobilenet0.5", "MobileNet-0.5"),
+        ("Restnet_50", "ResNet50"),
+    ],
+)
+def test_a_guess_looks_past_hyphens_and_blanks(asked: str, meant: str):
+    names = ("EfficientNetB0", "EfficientNetB3", "EfficientNetV2S", "ResNet50V2", "ResNet50")
+    there = offer(*(tiny(name=name) for name in (*names, "MobileNet-0.5", "MobileNet-0.75")))
+    with pytest.raises(PluginError, match=f"Did you mean '{re.escape(meant)}'"):
+        room.find(there, asked)
+
+
+def test_of_many_backbones_a_message_names_the_command_that_lists_them():
+    there = offer(*(tiny(name=f"Net{number}") for number in range(13)))
+    with pytest.raises(PluginError, match="no backbone 'xyz'") as caught:
+        room.find(there, "xyz")
+    assert "`autotl backbones` lists the 13" in caught.value.hint
+
+
 # ---- input size ----
 
 

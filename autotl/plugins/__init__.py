@@ -11,13 +11,13 @@ from autotl.plugins.discovery import (
     Plugins,
     discover,
 )
+from autotl.plugins.names import find
 from autotl.plugins.sizes import choose_input_size, resized, smaller, takes
 from autotl.plugins.weights import (
     AUTO,
     Candidate,
     auto,
     choose_backbone,
-    find,
     here,
     locate,
     locate_backbone,

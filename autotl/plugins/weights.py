@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import logging
 import os
@@ -14,6 +13,7 @@ from autotl.calls import Progress
 from autotl.errors import PluginError, UsageError
 from autotl.files import expanded, homeless, look, sha256
 from autotl.plugins.discovery import OfferedBackbone, Plugins
+from autotl.plugins.names import find
 from autotl.plugins.sizes import choose_input_size, said, takes
 from autotl.records import LocatedBackbone, Strategy, Weights
 
@@ -115,22 +115,6 @@ def choose_backbone(
     if path is None and need_weights:
         raise _missing(plugins, offered)
     return Candidate(offered=offered, weights=path, sha256=digest)
-
-
-def find(plugins: Plugins, name: str) -> OfferedBackbone:
-    """The backbone of that name, without regard to case; `PluginError` with the nearest else."""
-    by_name = {offered.backbone.name.lower(): offered for offered in plugins.backbones}
-    if name.lower() in by_name:
-        return by_name[name.lower()]
-    near = difflib.get_close_matches(name.lower(), by_name, n=1)
-    guess = f" Did you mean '{by_name[near[0]].backbone.name}'?" if near else ""
-    known = ", ".join(offered.backbone.name for offered in by_name.values()) or "none"
-    aside = [plugin for plugin in plugins.listed if plugin.status != "loaded"]
-    raise PluginError(
-        f"There is no backbone '{name}'.{guess}",
-        hint=f"Known: {known}. Others come with plugins, e.g. autotl-keras-applications.",
-        details=tuple(f"plugin {each.name} is {each.status}: {each.reason}" for each in aside),
-    )
 
 
 def auto(
