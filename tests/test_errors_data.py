@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotl.builtin import arrays, digits, image_folders
+from autotl.builtin import arrays, digits, image_folders, nested_folders
 from autotl.errors import DataError
 from autotl.loading import load
 from tests.images import arrays as some_arrays
 from tests.images import write_class_folders, write_split_folders
 
-LOADERS = [
-    loader for module in (image_folders, arrays, digits) for loader in module.autotl_loaders()
-]
+MODULES = (image_folders, nested_folders, arrays, digits)
+LOADERS = [loader for module in MODULES for loader in module.autotl_loaders()]
 
 
 def refusal(data: Any, **options: Any) -> DataError:

@@ -55,7 +55,10 @@ GOOD = """
 
 @pytest.mark.parametrize(
     "name",
-    ["image_folders", "tables", "arrays", "frames", "digits", "embedded_backbone"],
+    [
+        *("image_folders", "nested_folders", "tables", "arrays", "frames", "digits"),
+        "embedded_backbone",
+    ],
     ids=str,
 )
 def test_the_built_in_plugins_conform(name):

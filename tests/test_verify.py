@@ -525,3 +525,20 @@ def test_a_card_may_say_that_it_never_abstains(tmp_path: Path) -> None:
     assert opened.threshold is None
     assert replace(opened, threshold=0.4).threshold == 0.4
     assert judging.Tally(opened).threshold is None
+
+
+def test_classes_that_are_paths_and_folders_above_tell_the_class(tmp_path: Path) -> None:
+    names = ["warm/rouge", "grün", "warm"]
+    model = open_model(
+        write_model(tmp_path / "model.onnx", CARD | {"classes": names}, classes=names)
+    )
+    data = tmp_path / "grün" / "data"
+    for place in ("warm/rouge", "warm/other", "grün/session1"):
+        (data / place).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(data / place / "a.png")
+    assert known(model, [data])[1] == (1, 2, 0)  # by path: grün/session1, warm/other, warm/rouge
+    assert known(model, (str(data / "warm"),))[1] == (2, 0)
+    (data / "lost").mkdir()
+    Image.new("RGB", (9, 9)).save(data / "lost" / "a.png")
+    with pytest.raises(DataError, match="'lost', which is no class"):  # not by what lies above data
+        known(model, [data])

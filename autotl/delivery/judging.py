@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,27 +21,52 @@ _SEED = 0
 
 def known(model: Model, inputs: Any) -> tuple[tuple[Path, ...], tuple[int, ...]]:
     """The image files that `inputs` (paths of files and folders) stand for, and the class of each:
-    its place in `model.classes`, by the name of the folder that the file lies in.
+    its place in `model.classes`, by the name of the folder that the file lies in, or by its path
+    (class animals/cat), or else by a folder above it, up to the folder that was given.
 
     Raises `DataError` for a file in a folder that is no class of the model, and for inputs that
     are no paths.
     """
     places = {_plain(name): place for place, name in enumerate(model.classes)}
+    depth = max(name.count("/") + 1 for name in model.classes)
+    if isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes | np.ndarray):
+        inputs = list(inputs)
+    given = _folders(inputs)
     paths, labels = [], []
     for name, path in items(inputs)[0]:
         if not isinstance(path, Path):
             raise DataError(f"Input {name} is no file, so no folder tells its class.")
-        folder = path.absolute().parent.name
-        if _plain(folder) not in places:
+        folder = path.absolute().parent
+        known = (places[each] for each in _may_be(folder, given, depth) if each in places)
+        label = next(known, None)
+        if label is None:
             raise DataError(
-                f"{name} lies in the folder '{printable(folder)}', which is no class of the model.",
+                f"{name} lies in the folder '{printable(folder.name)}', which is no class of the "
+                "model.",
                 details=(f"classes: {names(model.classes)}",),
                 hint="Put each image into a folder that is named as its class, or leave "
                 "--evaluate out.",
             )
         paths.append(path)
-        labels.append(places[_plain(folder)])
+        labels.append(label)
     return tuple(paths), tuple(labels)
+
+
+def _folders(inputs: Any) -> tuple[Path, ...]:
+    """The folders among the inputs."""
+    every = inputs if isinstance(inputs, list) else [inputs]
+    paths = [Path(os.fsdecode(each)) for each in every if isinstance(each, str | os.PathLike)]
+    return tuple(path.absolute() for path in paths if path.is_dir())
+
+
+def _may_be(folder: Path, given: Sequence[Path], depth: int) -> Iterator[str]:
+    """The classes that an image in the folder may be of, nearest folder and longest path first."""
+    top = next((each for each in given if folder.is_relative_to(each)), folder)
+    for place in (folder, *folder.parents):
+        parts = [_plain(part) for part in place.parts[1:]]
+        yield from ("/".join(parts[-count:]) for count in range(min(depth, len(parts)), 0, -1))
+        if place == top:
+            return
 
 
 def _plain(name: str) -> str:

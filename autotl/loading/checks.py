@@ -41,7 +41,8 @@ def learnable(dataset: Dataset) -> None:
     if len(sizes) < 2:
         only = dataset.classes[dataset.labels[0]]
         raise DataError(
-            f"All {len(dataset.ids):,} examples are of one class, '{only}'; two are needed."
+            f"All {len(dataset.ids):,} examples are of one class, '{only}'; two are needed.",
+            hint=f"Add images of another class, be it of what is 'not {only}'.",
         )
     single = [dataset.classes[label] for label, size in sorted(sizes.items()) if size == 1]
     if single:

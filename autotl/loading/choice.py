@@ -12,6 +12,7 @@ from typing import Any
 
 from autotl.errors import DataError, UsageError
 from autotl.files import expanded, look
+from autotl.loading.nearly import nearly
 from autotl.records import Loader
 
 
@@ -115,11 +116,13 @@ def _none(data: Any, loaders: Sequence[Loader], warnings: tuple[str, ...]) -> Da
             f"No loader reads {_shown(data)}.", hint=_readable(loaders), details=warnings
         )
     path = expanded(Path(data))
+    folders, endings = _contents(path) if look(path) == "folder" else ([], [])
+    if error := nearly(path):
+        return error
     if look(path) != "folder":
         return DataError(
             f"{path} is a file that no loader reads.", hint=_readable(loaders), details=warnings
         )
-    folders, endings = _contents(path)
     if not folders and not endings:
         return DataError(f"The folder {path} is empty.", hint=_readable(loaders), details=warnings)
     return DataError(

@@ -25,6 +25,7 @@ GROUP = "autotl"
 SWITCH = "AUTOTL_DISABLE_PLUGIN_AUTOLOAD"
 BUILTINS = {
     "image-folders": "autotl.builtin.image_folders",
+    "nested-folders": "autotl.builtin.nested_folders",
     "tables": "autotl.builtin.tables",
     "arrays": "autotl.builtin.arrays",
     "frames": "autotl.builtin.frames",

@@ -1,0 +1,189 @@
+"""Folders listed and drawn; no listing opens a file.
+
+Listings go `DEEPEST` levels down and no further. A link that leads back to a folder above itself is
+not followed, and no more than `MOST_FOLDERS` directories are listed for one set of data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePath
+
+from autotl.errors import DataError
+from autotl.pixels import IMAGE_SUFFIXES, printable
+
+DEEPEST = 8
+"""How many levels below the data images are looked for, the data's own included."""
+MOST_FOLDERS = 50_000
+"""Directories that a tree may have."""
+_MOST_LISTINGS = 5_000
+_SYSTEM_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One directory: names of its folders and of its image files, sorted; other files' endings."""
+
+    path: Path
+    folders: tuple[str, ...]
+    images: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def below(self, name: str) -> Listing:
+        """The listing of the folder `name` in it."""
+        return listing(self.path / name)
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """What was met on walks through one set of data: directories, links that were not followed,
+    and folders with more in them than was looked into.
+    """
+
+    folders: int = 0
+    circles: list[str] = field(default_factory=list)
+    too_deep: list[str] = field(default_factory=list)
+
+    def through(self, top: Listing, depth: int = DEEPEST) -> Iterator[tuple[str, Listing]]:
+        """(path below `top` with forward slashes, listing) of `top` and of each folder in it, a
+        folder before what it holds. Raises `DataError` for too many directories.
+        """
+        yield from self._through(top, "", depth, (_identity(top.path),))
+
+    def _through(
+        self, folder: Listing, below: str, depth: int, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[str, Listing]]:
+        self.folders += 1
+        if self.folders > MOST_FOLDERS:
+            raise DataError(
+                f"There are more than {MOST_FOLDERS:,} folders in the data.",
+                hint="Name a folder that holds fewer, or give a table of files and labels.",
+            )
+        yield below, folder
+        if depth <= 1 and folder.folders:
+            self.too_deep.append(below)
+            return
+        for name in folder.folders:
+            path = f"{below}/{name}" if below else name
+            identity = _identity(folder.path / name)
+            if identity in above:
+                self.circles.append(path)
+                continue
+            yield from self._through(folder.below(name), path, depth - 1, (*above, identity))
+
+
+def listing(path: Path) -> Listing:
+    """What a directory holds, hidden and system files left out; raises `DataError`."""
+    folders, images, others = [], [], []
+    for entry in _entries(path):
+        suffix = PurePath(entry.name).suffix.lower()
+        if _is_folder(entry):
+            folders.append(entry.name)
+        elif _is_image(entry):
+            images.append(entry.name)
+        else:
+            others.append(suffix or "no ending")
+    return Listing(
+        path=path,
+        folders=tuple(sorted(folders)),
+        images=tuple(sorted(images)),
+        others=tuple(sorted(others)),
+    )
+
+
+def shows_image(path: Path) -> bool:
+    """Whether an image lies directly in the folder, which is listed as far as the first one."""
+    return any(not _is_folder(entry) and _is_image(entry) for entry in _entries(path))
+
+
+def holds_images(folder: Listing, depth: int = DEEPEST) -> bool:
+    """Whether an image lies in the folder or in one at most `depth` - 1 levels below it.
+
+    No more than `_MOST_LISTINGS` directories are looked into.
+    """
+    walk = Walk().through(folder, depth)
+    return any(found.images for _, found in islice(walk, _MOST_LISTINGS))
+
+
+def has_class_folders(folder: Listing, depth: int = DEEPEST - 1) -> bool:
+    """Whether a folder in this one holds images, or one at most `depth` - 1 levels below it."""
+    return any(holds_images(folder.below(name), depth - 1) for name in folder.folders)
+
+
+def tree(root: Path, *, depth: int = 3, most: int = 4) -> list[str]:
+    """A few lines that draw a directory: at most `most` folders a level, `depth` levels."""
+    return _branches(listing(root), f"{printable(str(root)).rstrip('/')}/", depth, most)
+
+
+def folder_names(folders: Sequence[str], most: int = 5) -> str:
+    """Folders as a sentence names them: a/, b/ and c/."""
+    named = [f"{printable(name)}/" for name in folders[:most]]
+    if len(folders) > most:
+        return f"{', '.join(named)} and {len(folders) - most} more"
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def passed_over(others: Iterable[str]) -> list[str]:
+    """A remark on files in class folders that are no images, by their endings."""
+    counted = Counter(others)
+    if not counted:
+        return []
+    kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in counted.most_common(5))
+    return [f"Files in class folders that are no images were passed over: {kinds}."]
+
+
+def look_alikes(classes: Sequence[str]) -> list[str]:
+    """Remarks on classes whose names differ only by case or blanks."""
+    alike = defaultdict(list)
+    for name in classes:
+        alike["".join(name.split()).casefold()].append(name)
+    return [
+        "These classes differ only by case or blanks: " + ", ".join(f"'{n}'" for n in names) + "."
+        for names in alike.values()
+        if len(names) > 1
+    ]
+
+
+def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
+    """What a directory holds, hidden and system files left out; raises `DataError`."""
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.name.casefold() not in _SYSTEM_NAMES:
+                    yield entry
+    except OSError as error:
+        raise DataError(f"The folder {path} cannot be listed: {error.strerror}.") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    suffix = PurePath(entry.name).suffix.lower()
+    return suffix in IMAGE_SUFFIXES and (entry.is_symlink() or entry.is_file())
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"The folder {path} cannot be looked at: {error.strerror}.") from error
+    return found.st_dev, found.st_ino
+
+
+def _branches(folder: Listing, name: str, depth: int, most: int) -> list[str]:
+    amounts = ((len(folder.images), "image"), (len(folder.others), "other file"))
+    held = ", ".join(f"{count:,} {what}{'s' * (count > 1)}" for count, what in amounts if count)
+    lines = [f"{name}  {held}".rstrip()]
+    shown = folder.folders[:most] if depth > 1 else ()
+    for child in shown:
+        below = _branches(folder.below(child), f"{printable(child)}/", depth - 1, most)
+        lines += [f"  {line}" for line in below]
+    if hidden := len(folder.folders) - len(shown):
+        lines.append(f"  ({hidden:,}{' more' if shown else ''} folders)")
+    return lines
