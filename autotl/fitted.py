@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from autotl.errors import RunFolderError
 from autotl.files import expanded, look
-from autotl.records import Decision, LoadRecord, LocatedBackbone, Measurements, SplitRecord, to_json
-from autotl.report import decided
+from autotl.records import (
+    Decision,
+    LoadRecord,
+    LocatedBackbone,
+    Measurements,
+    RunEstimate,
+    SplitRecord,
+    to_json,
+)
+from autotl.report import decided, foretold
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +76,8 @@ def load(run: str | Path) -> Fitted:
 @dataclass(frozen=True)
 class Inspection:
     """The evidence and the decision; nothing was trained. `recipe_learning_rate` is that of the
-    chosen strategy's default recipe, None where its head is fitted.
+    chosen strategy's default recipe, None where its head is fitted; `estimate` is what a run would
+    take from here on.
     """
 
     load: LoadRecord
@@ -77,6 +86,7 @@ class Inspection:
     measurements: Measurements
     decision: Decision
     recipe_learning_rate: float | None = None
+    estimate: RunEstimate | None = None
 
     def document(self) -> dict[str, Any]:
         """All of it as a JSON-ready mapping, schema `autotl-inspection/1`."""
@@ -87,4 +97,5 @@ class Inspection:
             "backbone": to_json(self.located),
             "measurements": to_json(self.measurements),
             "decision": to_json(self.decision) | decided(self.decision, self.recipe_learning_rate),
+            "estimate": foretold(self.estimate),
         }

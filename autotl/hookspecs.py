@@ -49,10 +49,10 @@ def autotl_step_finished(step: str, record: Any) -> None:
 
     `step` and the class of `record`, in `autotl.records`: "load" `LoadRecord`, "split"
     `SplitRecord`, "rank" `Ranking` (where several backbones were compared), "backbone"
-    `LocatedBackbone`, "measure" `Measurements`, "decide" `Decision`, "search" `SearchRecord`,
-    "evaluate" `Evaluation`, "export" `Export`, "report" `ReportRecord`. Not called for steps
-    replayed from the journal. A return is ignored; an exception is reported as a warning that names
-    the plugin and changes nothing.
+    `LocatedBackbone`, "measure" `Measurements`, "decide" `Decision`, "estimate" `RunEstimate`,
+    "search" `SearchRecord`, "evaluate" `Evaluation`, "export" `Export`, "report" `ReportRecord`.
+    Not called for steps replayed from the journal. A return is ignored; an exception is reported as
+    a warning that names the plugin and changes nothing.
     """
 
 

@@ -18,7 +18,7 @@ from autotl.errors import RunFolderError
 from autotl.files import expanded, look
 from autotl.fitted import Fitted, Inspection, load
 from autotl.loading import Loaded
-from autotl.plugins import AUTO, Plugins, choose_backbone, discover, located
+from autotl.plugins import AUTO, Plugins, choose_backbone, choose_input_size, discover, located
 from autotl.preparation import check_stages, prepared
 from autotl.records import (
     Decision,
@@ -195,7 +195,8 @@ def _steps(
             check_pixels(pixels)
         bundles = bundled(loaded.dataset, loaded.hashes, rows)
         about = (loaded, rows, located, pixels, bundles)
-        measured, decision = _decided(at, *about, {"folder": cache, **tools})
+        measured, decision, ahead = _decided(at, *about, {"folder": cache, **tools})
+        foreseen = at.once("estimate", decide.estimate, ahead)
         limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
         wishes["test_rows"] = rows.record.test
@@ -214,9 +215,8 @@ def _steps(
         exported = at.once("export", export.export, *proof, run_folder=folder, **more, **tools)
         facts = (loaded.record, rows.record, located, measured, decision)
         rate = search.learning_rate(decision, measured)
-        everything = replace(
-            run_records(at, *facts, found, figures, exported), recipe_learning_rate=rate
-        )
+        more = {"recipe_learning_rate": rate, "estimate": foreseen}
+        everything = replace(run_records(at, *facts, found, figures, exported), **more)
         same = same_files(run, "report", "card")
         at.once("report", report.write, everything, folder, verify=same)
     return load(folder)
@@ -230,7 +230,7 @@ def _decided(
     pixels: StoredPixels,
     bundles: tuple[int, ...] | None,
     tools: Options,
-) -> tuple[Measurements, Decision]:
+) -> tuple[Measurements, Decision, decide.Ahead]:
     facts = (pixels, located, loaded.record, rows.record)
     tools |= {"seed": at.asked.seed, "deadline": at.seconds_left()}
     tools["trained"] = at.run is not None
@@ -239,10 +239,24 @@ def _decided(
     tools["given"] = tools["trained"] and at.asked.strategy is not None
     with way_out(at, located):
         measured = at.once("measure", measure.measure, *facts, **tools)
-    limits: Options = {"strategy": at.asked.strategy, "seconds_left": at.seconds_left()}
+    budget, spent = at.asked.budget, at.seconds_spent()
+    limits: Options = {"strategy": at.asked.strategy}
     limits |= {name: getattr(at.asked, name) for name in ("frozen", "tap", "learning_rate")}
     limits["epochs"] = epochs(decide.with_stages(measured, at.asked.frozen, None))
-    return measured, at.once("decide", decide.decide, measured, at.asked.budget, **limits)
+    left = at.seconds_left()
+    decision = at.once("decide", decide.decide, measured, budget, seconds_left=left, **limits)
+    borne = choose_input_size(located.backbone.input_sizes, loaded.record.median_side)
+    ahead = decide.Ahead(
+        decision=decision,
+        unlimited=decide.decide(measured, replace(budget, seconds=None), **limits),
+        measured=measured,
+        budget=budget,
+        left=left,
+        spent=spent,
+        test=rows.record.test,
+        natural=borne if located.size_reason else 0,
+    )
+    return measured, decision, ahead
 
 
 def inspect(
@@ -295,9 +309,10 @@ def inspect(
         given = _given(asked.data, data)
         loaded, rows, located, pixels = prepared(at, given, tools["folder"], worker)
         bundles = bundled(loaded.dataset, loaded.hashes, rows)
-        measured, decision = _decided(at, loaded, rows, located, pixels, bundles, tools)
+        measured, decision, ahead = _decided(at, loaded, rows, located, pixels, bundles, tools)
     rate = search.learning_rate(decision, measured)
-    return Inspection(loaded.record, rows.record, located, measured, decision, rate)
+    found = (loaded.record, rows.record, located, measured, decision, rate)
+    return Inspection(*found, estimate=decide.estimate(ahead))
 
 
 def _plugins(asked: Request, *, settled: bool = False) -> Plugins:

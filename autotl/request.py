@@ -74,6 +74,14 @@ def seconds(duration: str | float) -> float:
     return total
 
 
+def typed(total: float) -> str:
+    """Seconds as one would type them, which `seconds` reads: "90s", "14m", "1h30m"."""
+    if total < 120 or total % 60:
+        return f"{total:.10g}s"
+    hours, rest = divmod(round(total / 60), 60)
+    return "".join([f"{hours}h" if hours else "", f"{rest}m" if rest else ""])
+
+
 def _parsed(duration: str) -> float:
     text = duration.strip().lower()
     parts = _DURATION.findall(text)

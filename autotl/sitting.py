@@ -150,10 +150,12 @@ class Sitting:
 
     def seconds_left(self) -> float | None:
         """What is left of the budget's seconds; None where they are not limited."""
-        if self.asked.budget.seconds is None:
-            return None
-        spent = self.run.seconds_spent() if self.run else time.monotonic() - self._began
-        return self.asked.budget.seconds - spent
+        seconds = self.asked.budget.seconds
+        return None if seconds is None else seconds - self.seconds_spent()
+
+    def seconds_spent(self) -> float:
+        """What this sitting and those before it took."""
+        return self.run.seconds_spent() if self.run else time.monotonic() - self._began
 
     def require_seconds(self, before: str) -> None:
         """Raise `ResourceError` where the budget is spent before the step `before` began.

@@ -133,6 +133,14 @@ def test_figures_hang_together(report: dict[str, Any]) -> None:
     assert report["seconds"]["total"] > 0
 
 
+def test_the_estimate_is_held_against_what_came(report: dict[str, Any]) -> None:
+    foreseen, came = report["decision"]["estimate"], report["seconds"]
+    assert [one["role"] for one in foreseen["trainings"]] == ["heads", "default"]
+    assert foreseen["warnings"] == []
+    after = came["search"] + came["evaluate"] + came["export"]
+    assert after / 5 < foreseen["planned"] < 5 * after
+
+
 def test_the_final_model_is_not_worse_than_the_probe_on_validation(report: dict[str, Any]) -> None:
     probe = report["search"]["ledger"][0]
     assert probe["origin"] == "probe"
@@ -152,7 +160,8 @@ def test_terminal_output_is_plain_and_complete(finished: tuple[Path, str, str]) 
     assert "\x1b[" not in out + err
     assert "accuracy" in out
     assert "model.onnx" in out
-    for step in ("load", "split", "backbone", "measure", "decide", "search", "evaluate", "export"):
+    steps = ("load", "split", "backbone", "measure", "decide", "estimate", "search", "evaluate")
+    for step in (*steps, "export"):
         assert any(line.startswith(step) for line in err.splitlines()), step
 
 
@@ -309,6 +318,11 @@ def test_inspect_shows_the_evidence_and_writes_nothing(tmp_path: Path) -> None:
     found = json.loads(told.stdout)
     assert found["schema"] == "autotl-inspection/1"
     assert set(found["decision"]["predicted"]) == set(STRATEGIES)
+    foreseen = found["estimate"]
+    assert foreseen["budget"] == 600.0
+    assert foreseen["suffices"] < foreseen["longer"]
+    assert 500 < foreseen["most"] < 600
+    assert "What a run would take" in shown.stdout
     assert len(found["measurements"]["probes"]) == 10
     assert list(tmp_path.iterdir()) == []
 

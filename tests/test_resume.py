@@ -60,6 +60,7 @@ KILLS = [
     ("measure", "probes"),
     ("measure", "end"),
     ("decide", "end"),
+    ("estimate", "end"),
     ("search", "training"),
     ("search", "end"),
     ("evaluate", "predict"),

@@ -29,4 +29,5 @@ def inspect(data: str, as_json: bool, quiet: bool, verbose: bool, **asked: Any) 
     if as_json:
         print_json(found.document())
     else:
-        show(evidence(found.measurements, found.decision, found.recipe_learning_rate))
+        rate = found.recipe_learning_rate
+        show(evidence(found.measurements, found.decision, rate, found.estimate))

@@ -6,8 +6,9 @@ What was learnt from training all four strategies on other data lies in `coeffic
 which `benchmarks/coefficients.py` writes.
 """
 
+from autotl.decide.ahead import Ahead, estimate
 from autotl.decide.deciding import decide, with_stages
 from autotl.decide.prediction import possible
 from autotl.decide.sizing import input_size
 
-__all__ = ["decide", "input_size", "possible", "with_stages"]
+__all__ = ["Ahead", "decide", "estimate", "input_size", "possible", "with_stages"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from autotl.records.words import Strategy
 
@@ -205,3 +206,45 @@ class Decision:
     fixed: tuple[str, ...] = ()
     reads: tuple[int, ...] = ()
     rates: dict[Strategy, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """Trainings to come. `role` is "heads" (the probe, and a head on all stages: both are fitted on
+    stored outputs), "default" or "runner-up"; `seconds` are of the whole of it, `given` those that
+    the budget leaves for it (None: no clock).
+    """
+
+    role: Literal["heads", "default", "runner-up"]
+    strategy: Strategy
+    seconds: float
+    given: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEstimate:
+    """What a run will take from the decision on, in seconds, and which budget would suffice.
+
+    `finishing` is evaluation and export, `most` what the run takes from here at the latest (None:
+    no clock). `budget` is what was asked for. The others are budgets of a whole run that hold the
+    trainings unshortened: `suffices` those to come (those of the strategy that would be chosen
+    without a clock), `longer` also one of three times the length, `larger` those at `larger_size`
+    pixels, where the budget made the input smaller than the images would bear (else None).
+    `warnings` say what the budget does not hold.
+    """
+
+    trainings: tuple[Foreseen, ...]
+    finishing: float
+    most: float | None
+    budget: float | None
+    suffices: float | None
+    longer: float | None
+    larger: float | None = None
+    larger_size: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def planned(self) -> float:
+        """Seconds of all that is to come, but for what only a rest of the budget is spent on."""
+        spans = (min(one.seconds, one.given or one.seconds) for one in self.trainings)
+        return sum(spans) + self.finishing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autotl.records.data import FileRef, LoadRecord, LocatedBackbone, SetAside, SplitRecord
-from autotl.records.measured import Budget, Decision, Measurements
+from autotl.records.measured import Budget, Decision, Measurements, RunEstimate
 from autotl.records.trials import SearchRecord, Trial
 from autotl.records.words import Metric
 
@@ -176,7 +176,8 @@ class Delivered:
 @dataclass(frozen=True, kw_only=True)
 class RunRecords:
     """Every record of a run, for the report. `seconds` is by step, over all sittings;
-    `recipe_learning_rate` that of the chosen strategy's default recipe, None where it has none.
+    `recipe_learning_rate` that of the chosen strategy's default recipe, None where it has none;
+    `estimate` what was foreseen when it was decided.
     """
 
     name: str
@@ -195,6 +196,7 @@ class RunRecords:
     metric: Metric
     seed: int
     recipe_learning_rate: float | None = None
+    estimate: RunEstimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Records in, documents out: `report.json`, `MODEL_CARD.md` and the terminal's summary."""
 
-from autotl.report.document import decided, document
+from autotl.report.document import decided, document, foretold
 from autotl.report.writing import write
 
-__all__ = ["decided", "document", "write"]
+__all__ = ["decided", "document", "foretold", "write"]

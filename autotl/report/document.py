@@ -18,6 +18,7 @@ from autotl.records import (
     Interval,
     LoadRecord,
     Measurements,
+    RunEstimate,
     RunRecords,
     SearchRecord,
     SplitRecord,
@@ -39,7 +40,8 @@ def document(run: RunRecords) -> dict[str, Any]:
         "data": _data(run.load, run.split, run.evaluation, run.measurements.notes),
         "backbone": _backbone(run),
         "measurements": _measurements(run.measurements),
-        "decision": decided(run.decision, run.recipe_learning_rate),
+        "decision": decided(run.decision, run.recipe_learning_rate)
+        | {"estimate": foretold(run.estimate)},
         "search": _search(run.search, run.trials),
         "evaluation": _evaluation(run.evaluation),
         "export": _export(run.export),
@@ -157,6 +159,14 @@ def decided(decision: Decision, recipe_learning_rate: float | None = None) -> di
         "coefficients": decision.coefficients,
         "provisional": decision.provisional,
     }
+
+
+def foretold(estimate: RunEstimate | None) -> dict[str, Any] | None:
+    """What was foreseen of the time, and which budget suffices; None where it was not."""
+    if estimate is None:
+        return None
+    found: dict[str, Any] = to_json(estimate)
+    return {**found, "planned": estimate.planned}
 
 
 def _predicted(decision: Decision) -> dict[str, Any]:

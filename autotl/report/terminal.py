@@ -19,12 +19,14 @@ from autotl.records import (
     Measurements,
     Ranking,
     ReportRecord,
+    RunEstimate,
     SearchRecord,
     SplitRecord,
     Strategy,
     Trial,
 )
-from autotl.report import abstaining
+from autotl.report import abstaining, ahead
+from autotl.report.ahead import minutes as minutes
 from autotl.report.benefits import sentence
 from autotl.report.measured import UNKNOWN, figures, share
 
@@ -116,6 +118,7 @@ _LINES: dict[type, Callable[[Any], str]] = {
     Ranking: _rank,
     Measurements: _measure,
     Decision: _decide,
+    RunEstimate: ahead.line,
     SearchRecord: _search,
     Evaluation: _evaluate,
     Export: _export,
@@ -135,18 +138,15 @@ def trial_line(trial: Trial) -> str:
     )
 
 
-def minutes(value: float) -> str:
-    """A duration in words from minutes: "40 s", "3.5 min", "2.1 h"."""
-    if value < 1:
-        return f"{60 * value:.0f} s"
-    return f"{value:.1f} min" if value < 90 else f"{value / 60:.1f} h"
-
-
 def evidence(
-    measurements: Measurements, decision: Decision, learning_rate: float | None
+    measurements: Measurements,
+    decision: Decision,
+    learning_rate: float | None,
+    estimate: RunEstimate | None = None,
 ) -> list[Any]:
     """What was measured, the probes by stage, the four strategies, the `learning_rate` of the
-    default recipe of the chosen one (None: its head is fitted), then the reasons.
+    default recipe of the chosen one (None: its head is fitted), the `estimate` of a run, then the
+    reasons.
     """
     from rich.text import Text
 
@@ -159,8 +159,19 @@ def evidence(
         *(part for block in blocks for part in (block, Text())),
         Text(_rate(decision.strategy, learning_rate)),
         Text(),
+        *_foretold(estimate),
         _reasons(decision.reasons),
     ]
+
+
+def _foretold(estimate: RunEstimate | None) -> list[Any]:
+    from rich.text import Text
+
+    if estimate is None:
+        return []
+    warned = _reasons(estimate.warnings, title=None, bullet="  !") if estimate.warnings else None
+    table = _named(list(ahead.rows(estimate)), "What a run would take")
+    return [table, *([warned] if warned else []), Text()]
 
 
 def _rate(strategy: Strategy, learning_rate: float | None) -> str:
@@ -237,7 +248,7 @@ def _strategies(decision: Decision) -> Table:
     return table
 
 
-def _reasons(reasons: Sequence[str], title: str = "Reasons") -> Table:
+def _reasons(reasons: Sequence[str], title: str | None = "Reasons", bullet: str = "  -") -> Table:
     """A list whose longer entries are wrapped between words, under their own beginning."""
     from rich.table import Table
     from rich.text import Text
@@ -245,7 +256,7 @@ def _reasons(reasons: Sequence[str], title: str = "Reasons") -> Table:
     table = Table.grid(padding=(0, 1))
     table.title, table.title_justify, table.title_style = title, "left", "bold"
     for reason in reasons:
-        table.add_row("  -", Text(reason))
+        table.add_row(bullet, Text(reason))
     return table
 
 
