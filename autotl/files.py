@@ -55,6 +55,22 @@ def homeless(path: Path) -> bool:
     return path.parts[:1] != () and path.parts[0].startswith("~")
 
 
+def cache_home() -> Path:
+    """The folder for what can be made again: `AUTOTL_CACHE`, by default the user's cache folder for
+    autotl. Raises `UsageError` where that is in a home folder that there is not.
+    """
+    import platformdirs  # here, so that prediction need not load it
+
+    named = os.environ.get("AUTOTL_CACHE")
+    folder = expanded(Path(named or platformdirs.user_cache_path("autotl")))
+    if homeless(folder):
+        raise UsageError(
+            f"The cache folder {folder} cannot be found: there is no home folder for its ~.",
+            hint="Set AUTOTL_CACHE to a folder, by its whole path.",
+        )
+    return folder
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of the file's content, in hex. Raises `OSError` where it cannot be read."""
     with path.open("rb") as handle:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import pytest
 
 from autotl import activations, pixels
@@ -263,7 +264,7 @@ def test_a_cache_without_a_home_folder_is_wrong_usage(
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "expanduser", none)
-    monkeypatch.setattr(store.platformdirs, "user_cache_path", lambda _: Path("~/.cache/autotl"))
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: Path("~/.cache/autotl"))
     if named is None:
         monkeypatch.delenv("AUTOTL_CACHE")
     else:

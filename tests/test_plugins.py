@@ -31,8 +31,11 @@ from autotl.records import (
 ROOT = Path(__file__).parent.parent
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 FOLDERS = {"image-folders", "nested-folders", "top-folders", "grouped-folders"}
-LOADERS = FOLDERS | {"tables", "arrays", "frames", "digits"}
-BUILTIN = {"image-folders", "nested-folders", "tables", "arrays", "frames", "digits", "embedded"}
+LOADERS = FOLDERS | {"tables", "arrays", "frames", "tf-data", "digits"}
+BUILTIN = {
+    *("image-folders", "nested-folders", "tables", "arrays", "frames", "tf-data", "digits"),
+    "embedded",
+}
 
 GOOD = """
 from autotl import hookimpl

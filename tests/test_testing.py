@@ -56,9 +56,10 @@ GOOD = """
 @pytest.mark.parametrize(
     "name",
     [
-        *("image_folders", "nested_folders", "tables", "arrays", "frames", "digits"),
-        "embedded_backbone",
+        *("image_folders", "nested_folders", "tables", "arrays", "frames", "tf_datasets"),
+        *("digits", "embedded_backbone"),
     ],
+    ids=str,
     ids=str,
 )
 def test_the_built_in_plugins_conform(name):

@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-import platformdirs
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from autotl.errors import DiskError, UsageError
-from autotl.files import expanded, homeless, write_atomically
+from autotl.files import cache_home, write_atomically
 
 DEFAULT_CAP = 10 * 10**9
 SPARE = 256 * 2**20
@@ -70,14 +69,7 @@ def cache_folder() -> Path:
 
     Raises `UsageError` where that is in a home folder that there is not.
     """
-    named = os.environ.get("AUTOTL_CACHE")
-    above = expanded(Path(named or platformdirs.user_cache_path("autotl")))
-    if homeless(above):
-        raise UsageError(
-            f"The cache folder {above} cannot be found: there is no home folder for its ~.",
-            hint="Set AUTOTL_CACHE to a folder, by its whole path.",
-        )
-    return above / "store-1"
+    return cache_home() / "store-1"
 
 
 @contextmanager

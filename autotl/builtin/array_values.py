@@ -89,7 +89,7 @@ def classes_and_labels(
     rows (n, classes). With `names`, whole numbers are places in them and strings occur in them;
     without, the classes are the distinct values, sorted. Raises `DataError`.
     """
-    columns = [_column(target) for target in targets]
+    columns = [column(target) for target in targets]
     if len({column.dtype.kind for column in columns}) > 1:
         raise DataError("The labels of one split are numbers and of another strings.")
     values = np.concatenate(columns)
@@ -102,21 +102,8 @@ def classes_and_labels(
     return classes, _places(values, classes)
 
 
-def _range(pieces: Iterable[Any]) -> tuple[float, float, set[str]]:
-    least, most = 0.0, 0.0
-    kinds: set[str] = set()
-    for piece in pieces:
-        values = np.asarray(piece)
-        if values.dtype.kind not in "buif":
-            raise DataError(f"An image is {values.dtype} of shape {values.shape}, not numbers.")
-        kinds.add(values.dtype.kind)
-        if values.size:
-            least, most = np.minimum(least, values.min()), np.maximum(most, values.max())
-    return (float(least), float(most), kinds) if kinds else (0.0, 255.0, kinds)
-
-
-def _column(target: NDArray[Any]) -> NDArray[Any]:
-    """The target of a split as integers or strings (n,)."""
+def column(target: NDArray[Any]) -> NDArray[Any]:
+    """What `classes_and_labels` takes as integers or strings (n,); raises `DataError`."""
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
     if target.dtype.kind == "T" or (
@@ -134,6 +121,19 @@ def _column(target: NDArray[Any]) -> NDArray[Any]:
     if target.dtype.kind == "S":
         return np.char.decode(target, "utf-8", "replace")
     return target if target.dtype.kind == "U" else target.astype(np.int64)
+
+
+def _range(pieces: Iterable[Any]) -> tuple[float, float, set[str]]:
+    least, most = 0.0, 0.0
+    kinds: set[str] = set()
+    for piece in pieces:
+        values = np.asarray(piece)
+        if values.dtype.kind not in "buif":
+            raise DataError(f"An image is {values.dtype} of shape {values.shape}, not numbers.")
+        kinds.add(values.dtype.kind)
+        if values.size:
+            least, most = np.minimum(least, values.min()), np.maximum(most, values.max())
+    return (float(least), float(most), kinds) if kinds else (0.0, 255.0, kinds)
 
 
 def _from_one_hot(target: NDArray[Any]) -> NDArray[np.int64]:

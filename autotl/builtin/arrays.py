@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotl.builtin import tf_datasets
 from autotl.builtin.array_values import Scaling, classes_and_labels, scaling, to_pixels
 from autotl.builtin.frames import are_frames
 from autotl.builtin.split_names import split_of_word, words_of
@@ -59,6 +60,8 @@ def matches(data: Any, options: Mapping[str, Any]) -> str | None:
         path = Path(data).expanduser()
         is_archive = path.suffix.lower() == ".npz" and path.is_file()
         return "it is an .npz file" if is_archive else None
+    if tf_datasets.among(data):
+        return None
     if isinstance(data, Mapping):
         return None if are_frames(data) else "it is a mapping of arrays"
     if isinstance(data, tuple | list) and len(data) == 2:

@@ -29,6 +29,7 @@ BUILTINS = {
     "tables": "autotl.builtin.tables",
     "arrays": "autotl.builtin.arrays",
     "frames": "autotl.builtin.frames",
+    "tf-data": "autotl.builtin.tf_datasets",
     "digits": "autotl.builtin.digits",
     "embedded": "autotl.builtin.embedded_backbone",
 }
