@@ -20,7 +20,7 @@ from autotl.records import (
     SplitRecord,
     to_json,
 )
-from autotl.report import decided, foretold
+from autotl.report import SCHEMA, brief, decided, foretold, inspected, render
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +44,22 @@ class Fitted:
     def accuracy(self) -> float:
         """Accuracy on the test rows, 0 to 1; `report` has its interval."""
         return float(self.report["evaluation"]["accuracy"]["value"])
+
+    def render(self) -> Path:
+        """Write `report.html` again, from what the run recorded; returns its path.
+
+        Raises `RunFolderError` where `report.json` is of another schema.
+        """
+        schema = self.report.get("schema")
+        if schema != SCHEMA:
+            raise RunFolderError(
+                f"{self.folder / 'report.json'} has schema {schema}; this autotl reads {SCHEMA}.",
+                hint="Use the version named in run.json.",
+            )
+        return render(self.report, self.folder)
+
+    def _repr_html_(self) -> str:
+        return brief(self.report, str(self.folder))
 
     def model(self) -> keras.Model:
         """The Keras model: float32 pixels (batch, size, size, 3), 0 to 255, to probabilities."""
@@ -70,7 +86,12 @@ def load(run: str | Path) -> Fitted:
             if unfinished
             else "Name a run's folder.",
         )
-    return Fitted(folder, json.loads(report.read_text("utf-8")))
+    try:
+        return Fitted(folder, dict(json.loads(report.read_bytes())))
+    except (ValueError, TypeError) as error:
+        raise RunFolderError(
+            f"{report} is damaged: {error}.", hint="Put it back, or start a new run."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -87,6 +108,9 @@ class Inspection:
     decision: Decision
     recipe_learning_rate: float | None = None
     estimate: RunEstimate | None = None
+
+    def _repr_html_(self) -> str:
+        return inspected(self.document())
 
     def document(self) -> dict[str, Any]:
         """All of it as a JSON-ready mapping, schema `autotl-inspection/1`."""

@@ -205,7 +205,7 @@ def _steps(
             wishes |= {"trainer": trainer, "ledger": at.ledger, "bundles": bundles}
             found = at.once("search", search.search, *subject, **limits, **wishes, **places)
         inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
-        places["verify"] = same_files(run, "model", "predictions")
+        places["verify"] = same_files(run, "model", "predictions", "mistakes")
         target: Options = {"target_precision": asked.target_precision}
         figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **target, **places)
         same = same_files(run, "model", "data", "variants")
@@ -213,11 +213,14 @@ def _steps(
         proof = (figures, found, loaded.dataset, rows, located)
         more = {name: getattr(asked, name) for name in _EXPORTED}
         exported = at.once("export", export.export, *proof, run_folder=folder, **more, **tools)
+        seen = (loaded.dataset, loaded.hashes, rows, measured.size, folder)
+        same = same_files(run, "suspects", "near", "copies")
+        shown = at.once("pictures", report.pictured, *seen, verify=same)
         facts = (loaded.record, rows.record, located, measured, decision)
         rate = search.learning_rate(decision, measured)
-        more = {"recipe_learning_rate": rate, "estimate": foreseen}
+        more = {"recipe_learning_rate": rate, "estimate": foreseen, "pictures": shown}
         everything = replace(run_records(at, *facts, found, figures, exported), **more)
-        same = same_files(run, "report", "card")
+        same = same_files(run, "report", "card", "page")
         at.once("report", report.write, everything, folder, verify=same)
     return load(folder)
 

@@ -25,6 +25,7 @@ from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
+    Pictures,
     ReportRecord,
     RunRecords,
     SearchRecord,
@@ -239,7 +240,9 @@ def finished(run: Run) -> bool:
     report = run.recorded("report", ReportRecord)
     if report is None:
         return False
-    for record in (run.recorded("evaluate", Evaluation), run.recorded("export", Export), report):
+    report = replace(report, page=run.page() or report.page)
+    steps = {"evaluate": Evaluation, "export": Export, "pictures": Pictures}
+    for record in (*(run.recorded(step, cls) for step, cls in steps.items()), report):
         for file in _files(record):
             run.check(file)
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,9 +41,21 @@ def test_copies_are_counted_once_and_flipped_labels_are_named() -> None:
     assert found.near_copies == 35
     assert found.near_leaks == 7
     assert (found.doubts, set(found.doubtful)) == (3, {"100", "150", "200"})
+    assert [labels[int(name)] for name in found.doubtful] == list(found.borne)
+    assert len(found.near_pairs) == quality.PAIRS
+    assert all(abs(int(a) - int(b)) in (300, 330, 30) for a, b in found.near_pairs)
     counts = np.bincount(theirs)
     even = np.exp(entropy(counts)) / CLASSES
     assert found.effective == pytest.approx(335 * (300 / 335) * (1 - 3 / 335) * even)
+
+
+def test_pairs_of_different_labels_come_first_and_equal_ones_last() -> None:
+    places = np.array([[1, 2], [0, 2], [3, 0], [2, 0], [5, 0], [4, 0]])
+    distances = np.array([[0.01, 9], [0.01, 9], [0.02, 9], [0.02, 9], [0.0, 9], [0.0, 9]])
+    found = quality.Neighbours(places=places, distances=distances)
+    assert quality.pairs(found, np.array([0, 0, 1, 1, 2, 2]), 0.1) == [(0, 1), (2, 3), (4, 5)]
+    assert quality.pairs(found, np.array([0, 0, 1, 2, 2, 2]), 0.1) == [(2, 3), (0, 1), (4, 5)]
+    assert quality.pairs(found, np.array([0, 0, 1, 2, 2, 2]), 0.01) == [(0, 1), (4, 5)]
 
 
 def test_where_neighbours_tell_nothing_no_label_is_doubtful() -> None:
@@ -73,8 +86,11 @@ def test_size_does_not_depend_on_the_order_of_rows(seed: int) -> None:
     plain = size.count(load_record(89, (30, 30, 29)), split_record(89), labels)
     first = quality.judged(plain, features, labels, None, str)
     other = quality.judged(plain, features[order], labels[order], None, lambda i: str(order[i]))
-    assert dataclasses.replace(first, doubtful=()) == dataclasses.replace(other, doubtful=())
-    assert set(first.doubtful) == set(other.doubtful)
+    nameless: dict[str, Any] = {"doubtful": (), "borne": (), "near_pairs": ()}
+    assert dataclasses.replace(first, **nameless) == dataclasses.replace(other, **nameless)
+    told, again = (dict(zip(one.doubtful, one.borne, strict=True)) for one in (first, other))
+    assert told == again
+    assert set(map(frozenset, first.near_pairs)) == set(map(frozenset, other.near_pairs))
 
 
 def test_leaks_are_counted_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

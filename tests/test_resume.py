@@ -67,6 +67,7 @@ KILLS = [
     ("evaluate", "end"),
     ("export", "gate"),
     ("export", "end"),
+    ("pictures", "end"),
     ("report", "end"),
 ]
 """Steps, and where in them: at the first progress of a part that is so called, or at the end, when

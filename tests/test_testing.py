@@ -60,7 +60,6 @@ GOOD = """
         *("digits", "embedded_backbone"),
     ],
     ids=str,
-    ids=str,
 )
 def test_the_built_in_plugins_conform(name):
     brought = check_plugin(f"autotl.builtin.{name}")

@@ -17,6 +17,7 @@ from autotl.cli.fit import fit
 from autotl.cli.inspect import inspect
 from autotl.cli.plugins import plugins
 from autotl.cli.predict import predict
+from autotl.cli.report import report
 from autotl.cli.resume import resume
 from autotl.cli.verify import verify
 from autotl.errors import AutotlError, InternalError, ResourceError
@@ -41,6 +42,7 @@ Examples:
   autotl predict RUN/model.onnx new/     label new images
   autotl verify RUN/model.onnx photos/   check the file again, and evaluate it
   autotl resume RUN                      go on with an interrupted run
+  autotl report RUN --open               what came of it, as a page in the browser
   autotl export RUN --to openvino        the model for another runtime, checked there
 
 \b
@@ -56,7 +58,7 @@ def program() -> None:
     """The group of commands."""
 
 
-for command in (fit, inspect, predict, verify, resume, export, backbones, plugins, cache):
+for command in (fit, inspect, predict, verify, resume, report, export, backbones, plugins, cache):
     program.add_command(command)
 
 

@@ -18,6 +18,7 @@ from autotl.calls import Caller, Progress
 from autotl.errors import DataError
 from autotl.evaluate.abstention import abstention
 from autotl.evaluate.figures import Floats, Labels, figures, fit_temperature
+from autotl.evaluate.mistakes import mistakes
 from autotl.files import checked, file_ref
 from autotl.records import (
     Abstention,
@@ -49,7 +50,8 @@ def evaluate(
     target_precision: float | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Write `run_folder`/model.keras, predict the test rows with it, and judge that.
+    """Write `run_folder`/model.keras, predict the test rows with it, and judge that; its most
+    confident mistakes become thumbnails.
 
     `folder` is the activation store. Test rows that cannot be decoded, or are not what was loaded,
     are set aside. `target_precision` is what the confidence under which the model abstains is
@@ -84,6 +86,7 @@ def evaluate(
         seed=seed,
         set_aside=stored.set_aside,
         abstention=_abstention(target_precision, logits / temperature, labels, tested),
+        mistakes=mistakes(dataset, hashes, stored.rows, probabilities, run_folder),
         begun=begun,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autotl.records import Abstention, ClassScore, Evaluation, FileRef, Interval
+from autotl.records import Abstention, Bin, ClassScore, Evaluation, FileRef, Interval, Mistake
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -19,6 +19,8 @@ FEWEST = 100
 """Validation rows under which the temperature stays 1."""
 TEMPERATURES = (0.25, 4.0)
 BINS, LEAST_IN_BIN = 15, 10
+EQUAL_BINS = 10
+"""Bins of equal width in a reliability diagram."""
 RESAMPLES = 2000
 
 # ---- calibration ----
@@ -66,6 +68,26 @@ def calibration_error(probabilities: Floats, labels: Labels) -> float:
     return sum(gaps) / len(labels)
 
 
+def reliability(probabilities: Floats, labels: Labels) -> tuple[Bin, ...]:
+    """`EQUAL_BINS` bins of equal width over 0 .. 1 of confidence; a bound belongs to the upper."""
+    confidence = np.asarray(probabilities.max(axis=1), np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * EQUAL_BINS).astype(int), EQUAL_BINS - 1)
+    found = []
+    for number in range(EQUAL_BINS):
+        own, some = place == number, bool((place == number).any())
+        found.append(
+            Bin(
+                low=number / EQUAL_BINS,
+                high=(number + 1) / EQUAL_BINS,
+                examples=int(own.sum()),
+                confidence=min(float(confidence[own].mean()), 1.0) if some else None,
+                accuracy=wilson(right[own]) if some else None,
+            )
+        )
+    return tuple(found)
+
+
 def without_temperature(probabilities: Floats, temperature: float) -> Floats:
     """What the model would have said at temperature 1."""
     from scipy.special import softmax
@@ -92,6 +114,7 @@ def figures(
     seed: int,
     set_aside: tuple[Any, ...] = (),
     abstention: Abstention | None = None,
+    mistakes: tuple[Mistake, ...] | None = None,
     begun: float | None = None,
 ) -> Evaluation:
     """Every figure of probabilities (test, classes) against labels (test,) in 0 .. classes - 1.
@@ -124,6 +147,8 @@ def figures(
         predictions=predictions,
         set_aside=tuple(set_aside),
         abstention=abstention,
+        reliability=reliability(probabilities, labels),
+        mistakes=mistakes,
         seconds=0.0 if begun is None else time.monotonic() - begun,
     )
 

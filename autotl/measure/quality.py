@@ -33,6 +33,8 @@ AT_ONCE = 1000
 """Validation rows that are compared with the sample at once."""
 NAMED = 20
 """Doubtful examples that are named at most."""
+PAIRS = 12
+"""Pairs of near-copies that are named at most."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -75,6 +77,8 @@ def judged(
         near_leaks=leaks,
         doubts=len(doubts),
         doubtful=tuple(name(int(row)) for row in doubts[:NAMED]),
+        borne=tuple(int(labels[found.places[row, 0]]) for row in doubts[:NAMED]),
+        near_pairs=tuple((name(a), name(b)) for a, b in pairs(found, labels, limit)[:PAIRS]),
         effective=counts.train * share * evenness(labels, counts.classes),
     )
 
@@ -106,6 +110,28 @@ def groups(found: Neighbours, limit: float) -> int:
     n = len(found.distances)
     pairs = (np.ones(len(rows)), (rows, found.places[rows, columns]))
     return int(connected_components(coo_array(pairs, shape=(n, n)), directed=False)[0])
+
+
+def pairs(found: Neighbours, labels: Labels, limit: float) -> list[tuple[int, int]]:
+    """Near-copies two by two, each pair once, the lower row first.
+
+    Pairs of different labels come first, and of the rest those that differ at all; then the nearer.
+    """
+    rows, columns = np.nonzero(found.distances <= limit)
+    apart = {
+        (min(row, other), max(row, other)): float(found.distances[row, column])
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        for other in (int(found.places[row, column]),)
+    }
+    return sorted(
+        apart,
+        key=lambda pair: (
+            bool(labels[pair[0]] == labels[pair[1]]),
+            apart[pair] <= ROUNDING,
+            apart[pair],
+            pair,
+        ),
+    )
 
 
 def doubtful(found: Neighbours, labels: Labels) -> NDArray[np.int64]:

@@ -15,9 +15,10 @@ class Size:
     `duplicates` are exact copies across given splits, which were dropped, `copies` exact ones
     within the training rows. Of `examined` training rows: `near_copies` nearly repeat another one,
     `doubts` have neighbours that all bear one other label (`doubtful`: ids of some, nearest
-    first). `near_leaks` are validation rows that nearly repeat one of them. `effective` is what the
-    training examples are worth (`measure.quality`). None: not measured. `validation` is the number
-    of validation rows.
+    first; `borne`: the class that the neighbours of each bear). `near_leaks` are validation rows
+    that nearly repeat one of them. `near_pairs` are ids of some near-copies, those of different
+    labels first. `effective` is what the training examples are worth (`measure.quality`). None: not
+    measured. `validation` is the number of validation rows.
     """
 
     examples: int
@@ -35,6 +36,8 @@ class Size:
     near_leaks: int | None = None
     doubts: int | None = None
     doubtful: tuple[str, ...] = ()
+    borne: tuple[int, ...] = ()
+    near_pairs: tuple[tuple[str, str], ...] = ()
     effective: float | None = None
 
 

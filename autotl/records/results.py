@@ -50,13 +50,42 @@ class Abstention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A test row of class `label` that the model calls `predicted`, with that `probability`.
+
+    Classes are numbers in the order of the data's. `thumbnail` is a JPEG; None where the image
+    could not be read again.
+    """
+
+    id: str
+    label: int
+    predicted: int
+    probability: float
+    thumbnail: FileRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Test rows whose confidence lies in `low` .. `high`: how many, their mean confidence, and the
+    share of right answers; both None where there are none.
+    """
+
+    low: float
+    high: float
+    examples: int
+    confidence: float | None = None
+    accuracy: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Test figures of the final model, the baselines on the same rows, and calibration.
 
     `confusion[i][j]` counts test rows of class i predicted as j. `temperature` was fitted on
     validation rows. `predictions` is (test, classes) float32 probabilities, in the order of the
     test rows without those in `set_aside`. `linear_probe` is None where the probe's trial failed,
-    `abstention` where no target precision was asked for.
+    `abstention` where no target precision was asked for. `reliability` are bins of equal width of
+    confidence, `mistakes` the most confident wrong answers; None where they were not recorded.
     """
 
     examples: int
@@ -75,6 +104,8 @@ class Evaluation:
     predictions: FileRef
     set_aside: tuple[SetAside, ...] = ()
     abstention: Abstention | None = None
+    reliability: tuple[Bin, ...] | None = None
+    mistakes: tuple[Mistake, ...] | None = None
     seconds: float = 0.0
 
 
@@ -174,10 +205,52 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pictured:
+    """An example that the report shows: its class by number, and a JPEG (None: not readable)."""
+
+    id: str
+    label: int
+    thumbnail: FileRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """A training example whose nearest neighbours all bear the class `borne`, and not its own."""
+
+    example: Pictured
+    borne: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyGroup:
+    """Examples of the same content: how many, ids and classes of the first, one picture.
+
+    `thumbnail` is None where all of them are test rows, which nothing but `evaluate` opens.
+    """
+
+    examples: int
+    ids: tuple[str, ...]
+    labels: tuple[int, ...]
+    thumbnail: FileRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What of the data is worth a look: labels in doubt, near-copies by pairs, and exact copies,
+    some of `groups` in all.
+    """
+
+    suspects: tuple[Suspect, ...] = ()
+    near: tuple[tuple[Pictured, Pictured], ...] = ()
+    copies: tuple[CopyGroup, ...] = ()
+    groups: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecords:
     """Every record of a run, for the report. `seconds` is by step, over all sittings;
     `recipe_learning_rate` that of the chosen strategy's default recipe, None where it has none;
-    `estimate` what was foreseen when it was decided.
+    `estimate` what was foreseen when it was decided; `pictures` is None where none were made.
     """
 
     name: str
@@ -197,11 +270,13 @@ class RunRecords:
     seed: int
     recipe_learning_rate: float | None = None
     estimate: RunEstimate | None = None
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRecord:
-    """The files that the report step wrote."""
+    """The files that the report step wrote; `page` is None where it wrote none."""
 
     report: FileRef
     card: FileRef
+    page: FileRef | None = None

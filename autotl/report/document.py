@@ -38,6 +38,7 @@ def document(run: RunRecords) -> dict[str, Any]:
         "schema": SCHEMA,
         "run": run.name,
         "data": _data(run.load, run.split, run.evaluation, run.measurements.notes),
+        "pictures": to_json(run.pictures),
         "backbone": _backbone(run),
         "measurements": _measurements(run.measurements),
         "decision": decided(run.decision, run.recipe_learning_rate)
@@ -225,6 +226,8 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "calibration_error_before": evaluation.calibration_error_before,
         "temperature": evaluation.temperature,
         "abstention": to_json(evaluation.abstention),
+        "reliability": to_json(evaluation.reliability),
+        "mistakes": to_json(evaluation.mistakes),
     }
 
 

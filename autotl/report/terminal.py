@@ -17,6 +17,7 @@ from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
+    Pictures,
     Ranking,
     ReportRecord,
     RunEstimate,
@@ -107,8 +108,16 @@ def _export(record: Export) -> str:
     )
 
 
+def _pictures(record: Pictures) -> str:
+    return (
+        f"{len(record.suspects)} labels in doubt, {len(record.near)} pairs of near-copies and "
+        f"{len(record.copies)} groups of copies to look at in report.html"
+    )
+
+
 def _report(record: ReportRecord) -> str:
-    return f"{record.report.path}, {record.card.path}"
+    files = (record.page, record.report, record.card)
+    return ", ".join(file.path for file in files if file is not None)
 
 
 _LINES: dict[type, Callable[[Any], str]] = {
@@ -122,6 +131,7 @@ _LINES: dict[type, Callable[[Any], str]] = {
     SearchRecord: _search,
     Evaluation: _evaluate,
     Export: _export,
+    Pictures: _pictures,
     ReportRecord: _report,
 }
 
@@ -278,7 +288,7 @@ def summary(report: dict[str, Any], folder: str) -> list[Any]:
 
     where = Text(
         f"Model   {folder}/model.onnx\n"
-        f"Report  {folder}/report.json, {folder}/MODEL_CARD.md\n"
+        f"Report  {folder}/report.html, {folder}/report.json, {folder}/MODEL_CARD.md\n"
         f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
     transfer = report["search"].get("transfer")

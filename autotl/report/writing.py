@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,35 @@ from autotl.records import ReportRecord, RunRecords
 from autotl.report import abstaining
 from autotl.report.benefits import sentence
 from autotl.report.document import document
+from autotl.report.page import page
+
+PAGE = "report.html"
 
 
 def write(run: RunRecords, folder: Path) -> ReportRecord:
-    """Write `report.json` and `MODEL_CARD.md` into `folder`; returns the files by SHA-256."""
-    report = document(run)
-    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write `report.json`, `MODEL_CARD.md` and `report.html` into `folder`; returns the files by
+    SHA-256.
+    """
+    text = json.dumps(document(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    report = json.loads(text)
     for name, content in (("report.json", text), ("MODEL_CARD.md", model_card(report))):
         write_atomically(folder / name, partial(_write, content))
     return ReportRecord(
         report=file_ref(folder / "report.json", folder),
         card=file_ref(folder / "MODEL_CARD.md", folder),
+        page=file_ref(render(report, folder), folder),
     )
 
 
+def render(report: Mapping[str, Any], folder: Path) -> Path:
+    """Write `report.html` into the run's `folder`, from `report.json` as a mapping: the same bytes
+    from the same report and thumbnails.
+    """
+    return write_atomically(folder / PAGE, partial(_write, page(report, folder)))
+
+
 def _write(content: str, path: Path) -> None:
-    path.write_text(content, "utf-8")
+    path.write_text(content, "utf-8", errors="backslashreplace", newline="\n")
 
 
 def model_card(report: dict[str, Any]) -> str:

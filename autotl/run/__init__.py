@@ -2,12 +2,13 @@
 
 `run.json` is written once. `journal.jsonl` is the truth: a line is one JSON object with `kind`
 ("sitting", "step-started", "step", "step-stopped", "trial-started", "trial-stopped",
-"trial-finished", "budget"), `time` (UTC), `at` (seconds since its sitting began), the facts of its
-kind, and `digest`, the SHA-256 of the rest. "trial-stopped" takes a trial's start back: the user
-interrupted it or the disk was full, so it does not count towards giving the trial up. "budget" is
-the budget of the whole run from then on, in place of the one in `run.json`. A sitting is one
-process working on the run; the pauses between sittings cost nothing. What a killed process spent
-after its last line is not known and not counted.
+"trial-finished", "budget", "page"), `time` (UTC), `at` (seconds since its sitting began), the facts
+of its kind, and `digest`, the SHA-256 of the rest. "trial-stopped" takes a trial's start back: the
+user interrupted it or the disk was full, so it does not count towards giving the trial up. "budget"
+is the budget of the whole run from then on, in place of the one in `run.json`; "page" is the page
+written again, in place of the one that the report step wrote. A sitting is one process working on
+the run; the pauses between sittings cost nothing. What a killed process spent after its last line
+is not known and not counted.
 """
 
 from autotl.run.folder import Observer, Run

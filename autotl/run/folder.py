@@ -12,7 +12,7 @@ import filelock
 import msgspec
 
 from autotl.errors import AutotlError, DiskError, InternalError, RunFolderError, WorkerError
-from autotl.files import checked
+from autotl.files import checked, file_ref
 from autotl.records import Budget, FileRef, Trial, from_json, to_json
 from autotl.run.journal import Journal, Line, full_disk
 from autotl.run.ledger import JournalLedger, round_trip
@@ -171,6 +171,20 @@ class Run:
         data = to_json(budget)
         self._journal.append("budget", budget=data)
         self.request["budget"] = data
+
+    def rendered(self, path: Path) -> FileRef:
+        """Note that the page at `path` was written again; `page` then gives its new checksum."""
+        found = file_ref(path, self.folder)
+        if found != self.page():
+            self._journal.append("page", page=to_json(found))
+        return found
+
+    def page(self) -> FileRef | None:
+        """The page as it was last written again, None where it never was."""
+        for line in reversed(self._journal.lines):
+            if line["kind"] == "page":
+                return self._converted(FileRef, line["page"], "page")
+        return None
 
     def budget_of(self, step: str) -> Budget | None:
         """The budget that the run had when the step ended, or None where it has not."""
