@@ -77,10 +77,7 @@ def pictures(table: Table, column: str, rows: Sequence[int]) -> Pictures:
     file_of = dict(zip(known, files, strict=True))
     if not any(files):
         raise _none(table, column, known)
-    paths = [
-        None if not text else file_of[text] or str(table.folder / text.replace("\\", "/"))
-        for text in texts
-    ]
+    paths = [None if not text else file_of[text] or str(table.folder / text) for text in texts]
     keys = [
         f"\0{row}" if path is None else os.path.normpath(path)
         for row, path in zip(rows, paths, strict=True)
