@@ -10,6 +10,8 @@ from typing import Any
 
 from autotl.errors import DataError
 
+NESTED = ("nested values",)
+"""A cell of several values that nobody asked for, so that they were not read."""
 _WIDEST = 40
 _SHOWN = 3
 
@@ -81,7 +83,7 @@ def text_of(value: Any) -> str:
 
 def shown(text: Any) -> str:
     """A value in words of a sentence: short, and without what would steer a terminal."""
-    words = text_of(text)
+    words = NESTED[0] if text is NESTED else text_of(text)
     cut = words if len(words) <= _WIDEST else words[: _WIDEST - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 

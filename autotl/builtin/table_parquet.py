@@ -6,13 +6,14 @@ import json
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from autotl.builtin.table import Table, checked_names, empty, shown
+from autotl.builtin.table import NESTED, Table, checked_names, empty, shown
 from autotl.errors import DataError, UnreadableError
 
 SUFFIXES = (".parquet", ".pq")
@@ -26,20 +27,18 @@ def read_parquet_table(path: Path) -> Table:
 
     A column of bytes, or of structs of bytes and path as in Hugging Face's files, holds images.
     """
-    import pyarrow
     from pyarrow import parquet
 
     name = shown(path.name)
-    try:
+    with _told(name):
         file = parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise _broken(name, error) from error
-    schema = file.schema_arrow
-    columns = checked_names(name, schema.names)
+        schema = file.schema_arrow
+        given = schema.names
+    columns = checked_names(name, given)
     if not file.metadata.num_rows:
         raise empty(name)
     groups = _Groups(path, file)
-    real = dict(zip(columns, schema.names, strict=True))
+    real = dict(zip(columns, given, strict=True))
     held = {
         column: groups.reader(key, struct=not _is_bytes(schema.field(key).type))
         for column, key in real.items()
@@ -49,10 +48,8 @@ def read_parquet_table(path: Path) -> Table:
 
     @cache
     def values(column: str) -> Sequence[Any]:
-        try:
+        with _told(name):
             return _cells(file, real[column], column in held, orders.get(column))
-        except (pyarrow.ArrowException, OSError) as error:
-            raise _broken(name, error) from error
 
     return Table(
         name=name,
@@ -66,16 +63,18 @@ def read_parquet_table(path: Path) -> Table:
     )
 
 
-def _broken(name: str, error: Exception) -> DataError:
-    reason = (str(error).splitlines() or ["unknown"])[0]
-    return DataError(
-        f"{name} cannot be read as Parquet: {shown_reason(reason)}.", hint="Write it again."
-    )
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What pyarrow raises at broken files in words; `ValueError` is text that is no UTF-8."""
+    import pyarrow
 
-
-def shown_reason(reason: str) -> str:
-    """The library's own words without their full stop."""
-    return reason.strip().rstrip(".")
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or ["unknown"])[0].strip().rstrip(".")
+        raise DataError(
+            f"{name} cannot be read as Parquet: {reason}.", hint="Write it again."
+        ) from error
 
 
 def _is_bytes(kind: Any) -> bool:
@@ -97,19 +96,45 @@ def _is_image(kind: Any) -> bool:
 
 
 def _cells(file: Any, key: str, is_held: bool, classes: Sequence[str] | None) -> Sequence[Any]:
-    """A column's values; of one that holds images "", and None where there is none."""
+    """A column's values, dates and the like as text; of one that holds images "", and None where
+    there is none.
+    """
+    import pyarrow
+    from pyarrow import types
+
     if is_held:
         cells: list[Any] = []
         for batch in file.iter_batches(batch_size=64, columns=[key]):
             cells += ["" if there else None for there in batch.column(0).is_valid().to_pylist()]
         return cells
-    values: list[Any] = file.read(columns=[key]).column(key).to_pylist()
+    kind = file.schema_arrow.field(key).type
+    if types.is_nested(kind):
+        return [NESTED] * file.metadata.num_rows
+    column = file.read(columns=[key]).column(key)
+    if not _is_plain(kind):
+        column = column.cast(pyarrow.string())
+    values: list[Any] = column.to_pylist()
     if classes is None:
         return values
     return [
         classes[value] if isinstance(value, int) and 0 <= value < len(classes) else value
         for value in values
     ]
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether the values are text, numbers or booleans in Python too."""
+    from pyarrow import types
+
+    return bool(
+        types.is_dictionary(kind)
+        or types.is_large_string(kind)
+        or types.is_string(kind)
+        or types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+        or types.is_null(kind)
+    )
 
 
 def _class_names(schema: Any) -> dict[str, tuple[str, ...]]:

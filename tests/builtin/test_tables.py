@@ -230,6 +230,42 @@ def test_quoted_line_breaks_are_part_of_a_value(tmp_path: Path) -> None:
     assert "'ant' in line 2, 'bee' in line 26" in caught.value.details[0]
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A folder of images, and sound tables of them by ending."""
+    folder = tmp_path_factory.mktemp("sound")
+    columns = {"file": images(folder), "label": species(), "patient": [1, 2] * 6}
+    paths = [
+        write_csv(folder / "t.csv", columns),
+        write_lines(folder / "t.jsonl", columns),
+        write_parquet(folder / "t.parquet", columns | {"bytes": [b"x"] * 12}),
+    ]
+    return folder, {Path(path).suffix: Path(path).read_bytes() for path in paths}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    ending=st.sampled_from([".csv", ".jsonl", ".parquet"]),
+    at=st.floats(0, 1),
+    cut=st.integers(0, 20),
+    put=st.one_of(st.binary(max_size=6), st.text('",;{}[]\\:\n', max_size=6).map(str.encode)),
+)
+def test_a_damaged_table_is_read_or_refused_in_words(
+    sound: tuple[Path, dict[str, bytes]], ending: str, at: float, cut: int, put: bytes
+) -> None:
+    folder, contents = sound
+    content = contents[ending]
+    start = int(at * len(content))
+    path = folder / f"damaged{ending}"
+    path.write_bytes(content[:start] + put + content[start + cut :])
+    try:
+        found = load(str(path), {})
+    except DataError:
+        return
+    assert len(found.ids) == len(found.labels) == len(set(found.ids))
+    assert set(found.labels) <= set(range(len(found.classes)))
+
+
 # ---- columns ----
 
 
@@ -629,6 +665,41 @@ def test_the_structs_and_class_names_of_hugging_face(tmp_path: Path) -> None:
     assert found.classes == ("zebra", "yak", "ape")
     assert found.labels == (2, 0, 1) * 4
     assert found.read(7) == contents[7]
+
+
+def test_dates_and_nested_columns_of_parquet_hurt_nobody(tmp_path: Path) -> None:
+    import datetime
+    import decimal
+
+    when = [datetime.datetime(9999, 1, 1 + number // 6) for number in range(12)]
+    columns = twelve(tmp_path) | {
+        "label": when,
+        "boxes": [[1, 2]] * 12,
+        "price": [decimal.Decimal("1.5")] * 12,
+        "more": [{"a": 1}] * 12,
+    }
+    path = write_parquet(tmp_path / "t.parquet", columns)
+    assert load(path, {"label_column": "label"}).classes == (
+        "9999-01-01 00:00:00.000000",
+        "9999-01-02 00:00:00.000000",
+    )
+    assert load(path, {"label_column": "price"}).classes == ("1.5",)
+    with pytest.raises(DataError, match="nested") as caught:
+        load(path, {"label_column": "more"})
+    with pytest.raises(DataError, match="Several columns") as caught:
+        load(path, {})
+    del columns["species"], columns["label"]
+    with pytest.raises(DataError, match="No column") as caught:
+        load(write_parquet(tmp_path / "t.parquet", columns), {})
+    assert "boxes: 'nested values', 'nested values', 'nested values'" in caught.value.details
+
+
+def test_text_in_parquet_that_is_no_utf8_is_one_message(tmp_path: Path) -> None:
+    columns = twelve(tmp_path) | {"note": ["Ameisenhaufen"] * 12}
+    path = Path(write_parquet(tmp_path / "t.parquet", columns, compression="none"))
+    path.write_bytes(path.read_bytes().replace(b"haufen", b"\xe4ufen "))
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read as Parquet: 'utf-8' codec"):
+        load(str(path), {})
 
 
 def test_no_more_than_some_groups_of_rows_are_in_memory(tmp_path: Path) -> None:
