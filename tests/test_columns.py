@@ -69,7 +69,8 @@ def test_options_reach_the_loader_and_resume_keeps_them(table: str, tmp_path: Pa
     with pytest.raises(StoppedError):
         fit(table, out=tmp_path / "run", trials=1, listener=heard, **ASKED)
     found = (
-        "24 rows of labels.csv: images by column 'file', labels by 'class' ('ant', 'bee', 'cat')"
+        "24 rows of labels.csv: images by column 'file', labels by 'class' ('ant', 'bee', 'cat'); "
+        "not used: 'label', 'patient', 'split'"
     )
     assert heard.record.reason == found
     with reopen(tmp_path / "run") as run:
@@ -85,7 +86,9 @@ def test_inspect_takes_the_same_options(table: str) -> None:
     with pytest.raises(StoppedError):
         inspect(table, listener=heard, label_column="label")
     assert heard.record.classes == ("x", "y")
-    assert "groups by 'patient', splits by 'split'; --input-column, " in heard.record.reason
+    assert (
+        "groups by 'patient', splits by 'split'; not used: 'class'; --input" in heard.record.reason
+    )
 
 
 def test_a_frame_is_fitted_and_given_again_to_resume(table: str, tmp_path: Path) -> None:
@@ -159,7 +162,7 @@ def test_what_was_found_is_printed_before_anything_is_measured(
     assert (
         "load      24 examples in 3 classes (24 rows of labels.csv: images by column 'file', "
         "labels by 'class' ('ant', 'bee', 'cat'), groups by 'patient', splits by 'split'; "
-        "--input-column, --group-column and --split-column to name others)"
+        "not used: 'label'; --input-column, --group-column and --split-column to name others)"
     ) in told
 
 

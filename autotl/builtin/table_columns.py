@@ -39,7 +39,7 @@ _WORDS = {
     "group": frozenset(
         (
             *("group", "groups", "patient", "patients", "subject", "subjects", "video", "videos"),
-            *("person", "participant", "patientid", "subjectid", "videoid", "groupid"),
+            *("person", "participant", "patientid", "subjectid", "videoid", "groupid", "lesion"),
         )
     ),
     "split": frozenset({"split", "splits", "subset", "partition", "set", "data", "dataset"}),
@@ -179,7 +179,10 @@ def _label(table: Table, free: Sequence[str]) -> str:
         return others[0]
     if others:
         message = f"No column of {table.name} is clearly the one of the labels"
-        raise _undecided(message, table, others, "label")
+        error = _undecided(message, table, others, "label")
+        if all({text_of(value) for value in table.values(one)} <= {"0", "1"} for one in others):
+            error.hint += " Columns of 0 and 1, one a class, want to be one column of class names."
+        raise error
     raise DataError(
         f"{table.name} has no column that could hold labels.",
         details=sketch(table),

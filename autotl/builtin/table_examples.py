@@ -135,18 +135,24 @@ def _unlike(ids: Sequence[str]) -> tuple[str, ...]:
 
 def _found(table: Table, columns: Columns, classes: Sequence[str]) -> str:
     """What was found, in a sentence that nobody can miss."""
-    names = ", ".join(f"'{shown(name)}'" for name in classes[:_NAMED])
-    more = f" and {len(classes) - _NAMED:,} more" if len(classes) > _NAMED else ""
     odd = f" ({table.odd})" if table.odd else ""
     parts = [
         f"images by column '{shown(columns.input)}'",
-        f"labels by '{shown(columns.label)}' ({names}{more})",
+        f"labels by '{shown(columns.label)}' ({_first(classes)})",
     ]
     for what, column in (("groups", columns.group), ("splits", columns.split)):
         parts += [f"{what} by '{shown(column)}'"] if column is not None else []
     settle = f"; {_all_of(columns.found)} to name others" if columns.found else ""
+    used = (columns.input, columns.label, columns.group, columns.split)
+    rest = [column for column in table.columns if column not in used]
+    unused = f"; not used: {_first(rest)}" if rest else ""
     rows = "1 row" if table.rows == 1 else f"{table.rows:,} rows"
-    return f"{rows} of {table.name}{odd}: {', '.join(parts)}{settle}"
+    return f"{rows} of {table.name}{odd}: {', '.join(parts)}{unused}{settle}"
+
+
+def _first(names: Sequence[str]) -> str:
+    listed = ", ".join(f"'{shown(name)}'" for name in names[:_NAMED])
+    return f"{listed} and {len(names) - _NAMED:,} more" if len(names) > _NAMED else listed
 
 
 def _all_of(options: Sequence[str]) -> str:

@@ -105,17 +105,15 @@ def _blanks(table: Table, written: Sequence[str], texts: Sequence[str]) -> list[
 
 def _refuse_measurements(table: Table, column: str, counts: Counter[str], *, named: bool) -> None:
     """Raise `DataError` for fractions, and for a label of its own for most rows."""
-    if len(counts) <= _FEW:
-        return
+    rows = counts.total()
     fractions = [text for text in counts if _is_fraction(text)]
-    if len(fractions) > len(counts) / 2:
+    if len(fractions) > len(counts) / 2 and len(counts) > min(_FEW, rows / 2):
         raise DataError(
             f"Column '{shown(column)}' of {table.name} holds {len(counts):,} different numbers "
             f"such as {shown(fractions[0])}, not classes (regression).",
             hint="--label-column names another column.",
         )
-    rows = counts.total()
-    if not named and len(counts) > rows / 2:
+    if not named and len(counts) > max(_FEW, rows / 2):
         raise DataError(
             f"Column '{shown(column)}' of {table.name} holds {len(counts):,} different values in "
             f"{rows:,} rows: names of single rows or measurements (regression), not classes?",

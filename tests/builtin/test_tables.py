@@ -279,8 +279,8 @@ def test_what_was_found_is_said_with_the_options_that_settle_it(tmp_path: Path) 
     found = load(path, {})
     assert found.found == (
         "12 rows of t.csv: images by column 'file', labels by 'species' ('ant', 'bee', 'cat'), "
-        "groups by 'patient_id', splits by 'Split'; --input-column, --label-column, "
-        "--group-column and --split-column to name others"
+        "groups by 'patient_id', splits by 'Split'; not used: 'age'; --input-column, "
+        "--label-column, --group-column and --split-column to name others"
     )
     assert found.groups == tuple(columns["patient_id"])
     assert found.splits == ("train",) * 8 + ("validation",) * 2 + ("test",) * 2
@@ -288,7 +288,8 @@ def test_what_was_found_is_said_with_the_options_that_settle_it(tmp_path: Path) 
     settled = load(path, options | {"input_column": "FILE", "label_column": "age"})
     assert (settled.groups, settled.splits) == (None, None)
     assert settled.found == (
-        "12 rows of t.csv: images by column 'file', labels by 'age' ('0', '1', '2' and 9 more)"
+        "12 rows of t.csv: images by column 'file', labels by 'age' ('0', '1', '2' and 9 more); "
+        "not used: 'species', 'patient_id', 'Split'"
     )
     assert load_data(path, [LOADER]).record.reason == found.found
 
@@ -313,6 +314,42 @@ def test_the_columns_are_found_by_content_and_name(
     found = load(write_csv(tmp_path / "t.csv", columns), {}).found
     assert "images by column 'image_path'" in found
     assert f"labels by '{label}'" in found
+
+
+STEMS = [f"{number:03d}" for number in range(12)]
+PUBLISHED = {
+    "HAM10000": (
+        {"lesion_id": [f"HAM_{n // 2}" for n in range(12)], "image_id": STEMS, "dx": species()}
+        | {"dx_type": ["histo"] * 12, "age": list(range(50, 62)), "sex": ["m", "f"] * 6},
+        "images by column 'image_id', labels by 'dx' ('ant', 'bee', 'cat'), groups by 'lesion_id'; "
+        "not used: 'dx_type', 'age', 'sex'; ",
+    ),
+    "CUB": (
+        {"img_id": list(range(1, 13)), "filepath": [f"images/{stem}.png" for stem in STEMS]}
+        | {"class_id": [0, 1, 2] * 4, "class_name": species(), "is_training": [0, 1] * 6},
+        "images by column 'filepath', labels by 'class_name' ('ant', 'bee', 'cat'); ",
+    ),
+    "dog breeds": ({"id": STEMS, "breed": species()}, "column 'id', labels by 'breed' ("),
+    "APTOS": ({"id_code": STEMS, "diagnosis": [0, 1, 2] * 4}, "'id_code', labels by 'diagnosis' ("),
+    "folds": (
+        {"image": [f"{stem}.png" for stem in STEMS], "target": species(), "fold": [0, 1, 2] * 4},
+        "images by column 'image', labels by 'target' ('ant', 'bee', 'cat'); not used: 'fold'; ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_layouts_of_published_data_are_understood(tmp_path: Path, name: str) -> None:
+    images(tmp_path / "images")
+    columns, words = PUBLISHED[name]
+    assert words in load(write_csv(tmp_path / "t.csv", columns), {}).found
+
+
+def test_a_column_a_class_is_told_what_is_wanted(tmp_path: Path) -> None:
+    columns = {"file": twelve(tmp_path)["file"], "healthy": [1, 0] * 6, "rust": [0, 1] * 6}
+    with pytest.raises(DataError, match=r"No column of .* clearly") as caught:
+        load(write_csv(tmp_path / "t.csv", columns), {})
+    assert "Columns of 0 and 1, one a class" in caught.value.hint
 
 
 def test_a_column_called_as_groups_are_holds_the_labels_where_no_other_does(
@@ -449,6 +486,8 @@ def test_measurements_and_names_of_rows_are_no_classes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"30 different values in 30 rows"):
         labelled(tmp_path, [f"n{number}" for number in range(30)])
     assert len(labelled(tmp_path, [f"n{n}" for n in range(30)], label_column="label").ids) == 30
+    with pytest.raises(DataError, match="regression"):
+        labelled(tmp_path, [0.5, 1.25, 7.5, 2, 3.5])
     assert labelled(tmp_path, [0.5, 1, 1.5] * 4).classes == ("0.5", "1", "1.5")
 
 
