@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from autotl.cli.console import Live, Quiet
-    from autotl.prediction import Predicted
+    from autotl.prediction import Model, Predicted
 
 FORMATS = ("table", "jsonl", "csv")
 
@@ -67,14 +67,17 @@ def predict(
 ) -> int:
     """Label INPUTs (image files or folders) with an exported MODEL.
 
+    An INPUT of - is the standard input: the bytes of one image, or a list of files and folders, a
+    name a line or as `find -print0` gives them. A file of that name is ./-
+
     Inputs that cannot be read are reported one by one and counted; they do not stop the rest.
     Where the model's card has a threshold below which it abstains, the table shows such labels as
     "unsure (LABEL)", and CSV and JSON lines say of each whether it abstained.
     """
     from autotl.prediction import open_model
-    from autotl.prediction import predict as predict_inputs
 
     shape = "jsonl" if as_json else shape
+    piped = _standard_input(evaluate) if "-" in inputs else None
     opened = open_model(model)
     paths: Sequence[Any] = inputs
     judge = None
@@ -85,13 +88,43 @@ def predict(
         paths = judge.paths
     counts = {"read": 0, "failed": 0}
     bar = _bar(inputs, shape, quiet)
-    predicted: Iterable[Predicted] = predict_inputs(opened, paths, top=top, progress=bar.progress)
+    predicted = _predictions(opened, paths, piped, top, bar)
     predicted = predicted if judge is None else judge.watching(predicted)
     form = Form(top=top, abstains=opened.threshold is not None)
     _WRITERS[shape](_counted(predicted, bar, counts, quiet), form)
     if judge is not None:
         judge.tell(as_json=shape == "jsonl")
     return _verdict(counts, quiet)
+
+
+def _standard_input(evaluate: bool) -> IO[bytes]:
+    """The stream that - stands for; raises `UsageError` where nothing is piped into it."""
+    from autotl.errors import UsageError
+
+    if evaluate:
+        raise UsageError(
+            "--evaluate needs the folders that images lie in, and - has none.",
+            hint="Name the folders or files as inputs.",
+        )
+    if sys.stdin is None or sys.stdin.isatty():
+        what = "a terminal" if sys.stdin else "closed"
+        raise UsageError(
+            f"- is the standard input, which is {what}.",
+            hint="Pipe an image or a list of files into it: "
+            "find photos -name '*.jpg' | autotl predict MODEL -",
+        )
+    return sys.stdin.buffer
+
+
+def _predictions(
+    model: Model, inputs: Sequence[Any], piped: IO[bytes] | None, top: int, bar: Quiet | Live
+) -> Iterable[Predicted]:
+    from autotl.prediction import predict, predict_items, with_standard_input
+
+    if piped is None:
+        return predict(model, inputs, top=top, progress=bar.progress)
+    items = with_standard_input(inputs, piped)
+    return predict_items(model, items, top=top, progress=bar.progress)
 
 
 def _bar(inputs: tuple[str, ...], shape: str, quiet: bool) -> Quiet | Live:

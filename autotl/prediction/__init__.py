@@ -6,6 +6,7 @@ It needs onnxruntime, NumPy, Pillow, and onnx to look at the file before it is l
 from autotl.prediction.inputs import Content, Item, items
 from autotl.prediction.model import CARD_KEY, CARD_SCHEMA, Model, open_model
 from autotl.prediction.predicting import BATCH, Answer, Predicted, answers, predict, predict_items
+from autotl.prediction.standard_input import with_standard_input
 
 __all__ = [
     "BATCH",
@@ -21,4 +22,5 @@ __all__ = [
     "open_model",
     "predict",
     "predict_items",
+    "with_standard_input",
 ]

@@ -49,7 +49,7 @@ def _found(given: Any, number: int) -> Iterator[Item]:
     path = Path(name)
     found = look(path)
     if found == "folder":
-        yield from _in_folder(path)
+        yield from in_folder(path)
         return
     if found is None:
         raise UsageError(f"There is no file or folder {path}.")
@@ -63,7 +63,8 @@ def _unknown(given: Any) -> UsageError:
     )
 
 
-def _in_folder(folder: Path) -> Iterator[Item]:
+def in_folder(folder: Path) -> Iterator[Item]:
+    """The images in a folder and in those below it, by path; raises `DataError` for none."""
     paths = sorted(
         path
         for path in folder.rglob("*")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -100,10 +100,11 @@ def _decoded_before(inputs: Any) -> bool:
 
 
 def predict_items(
-    model: Model, inputs: Sequence[Item], *, progress: Progress | None = None
+    model: Model, inputs: Iterable[Item], *, top: int = 1, progress: Progress | None = None
 ) -> Iterator[Predicted]:
     """As `predict`, of inputs that have their ids."""
-    return _predicted(model, answers(model, inputs), 1, len(inputs), progress)
+    total = len(inputs) if isinstance(inputs, Sized) else 0
+    return _predicted(model, answers(model, inputs), top, total, progress)
 
 
 def answers(model: Model, inputs: Iterable[Item], *, batch: int = BATCH) -> Iterator[Answer]:
