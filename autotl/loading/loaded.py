@@ -16,6 +16,7 @@ from autotl.calls import Progress
 from autotl.errors import AutotlError, DataError, PluginError, RunFolderError
 from autotl.loading import checks
 from autotl.loading.choice import Chosen, choose
+from autotl.loading.depth import nearly_black
 from autotl.loading.reading import Reading, read_all
 from autotl.records import Dataset, Loader, LoadRecord, SetAside, names
 
@@ -81,7 +82,7 @@ def load(
         per_class=tuple(sizes[label] for label in range(len(usable.classes))),
         median_side=_median_side(usable, sides),
         set_aside=set_aside,
-        warnings=_warnings(dataset, chosen, remarks, checks.conflicts(usable, hashes)),
+        warnings=_warnings(dataset, chosen, remarks, _remarks_on(usable, hashes)),
         seconds=time.perf_counter() - began,
     )
     return Loaded(dataset=usable, hashes=hashes, sides=sides, record=record)
@@ -193,9 +194,14 @@ def _used_classes(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
 
 
 def _warnings(
-    dataset: Dataset, chosen: Chosen, remarks: Sequence[str], conflicts: Sequence[str]
+    dataset: Dataset, chosen: Chosen, remarks: Sequence[str], more: Sequence[str]
 ) -> tuple[str, ...]:
-    return (*chosen.warnings, *dataset.warnings, *remarks, *conflicts)
+    return (*chosen.warnings, *dataset.warnings, *remarks, *more)
+
+
+def _remarks_on(usable: Dataset, hashes: Sequence[str]) -> tuple[str, ...]:
+    """Remarks on the content of what can be used."""
+    return (*checks.conflicts(usable, hashes), *nearly_black(usable))
 
 
 def _again(dataset: Dataset, known: LoadRecord, progress: Progress | None) -> Loaded:
