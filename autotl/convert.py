@@ -22,8 +22,8 @@ operator is looked up here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,12 +118,10 @@ def _converted(
         raise ParityError(f"{model.name} cannot be converted: it takes {len(ins)} arrays")
     try:
         graph = _inlined(tf2onnx.tf_loader.from_function(function, ins, outs), ins, outs)
-        proto, _ = tf2onnx.convert._convert_common(
+        proto = _written(
             graph,
-            name=model.name,
+            model.name,
             opset=opset,
-            continue_on_error=False,
-            custom_op_handlers={"Erfc": (_erfc, [])},
             input_names=ins,
             output_names=outs,
             tensors_to_rename=dict(zip(ins + outs, inputs + outputs, strict=True)),
@@ -133,6 +131,45 @@ def _converted(
             raise  # the worker tells lack of memory by these two
         raise ParityError(f"{model.name} cannot be converted to ONNX: {error}") from error
     return proto
+
+
+def _written(graph: Any, name: str, **options: Any) -> onnx.ModelProto:
+    """A TensorFlow GraphDef as ONNX, as `tf2onnx.convert` writes it, in less memory and time.
+
+    To catch errors of its optimisers it would copy the graph before each, weights and all; here
+    they are raised.
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    with tf.Graph().as_default() as given, _constants_left_alone(tf2onnx.graph.Node):
+        tf.import_graph_def(graph, name="")
+        written = tf2onnx.tfonnx.process_tf_graph(
+            given, continue_on_error=False, custom_op_handlers={"Erfc": (_erfc, [])}, **options
+        )
+        slim = tf2onnx.optimizer.optimize_graph(written, catch_errors=False)
+        proto: onnx.ModelProto = slim.make_model(f"converted from {name}")
+    return proto
+
+
+@contextmanager
+def _constants_left_alone(node: Any) -> Iterator[None]:
+    """Have tf2onnx not write constants anew after each optimiser.
+
+    protobuf keeps what a message held before, so each time would take the weights once more. What
+    is written in the end is not read from there.
+    """
+    update = node.update_proto
+
+    def update_proto(self: Any, *given: Any, **options: Any) -> None:
+        if not self.is_const():
+            update(self, *given, **options)
+
+    node.update_proto = update_proto
+    try:
+        yield
+    finally:
+        node.update_proto = update
 
 
 def _traced(model: keras.Model, apart: Sequence[keras.Variable] = ()) -> Any:

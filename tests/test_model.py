@@ -479,7 +479,7 @@ def test_lack_of_memory_is_not_the_converters_fault(
     def convert_(*args: Any, **kwargs: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(tf2onnx.convert, "_convert_common", convert_)
+    monkeypatch.setattr(tf2onnx.tfonnx, "process_tf_graph", convert_)
     with pytest.raises(type(error)):
         convert.to_onnx(small())
 
