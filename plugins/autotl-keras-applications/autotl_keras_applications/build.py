@@ -10,8 +10,7 @@ away: what they do is stated as data.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -57,20 +56,36 @@ def _built(network: Network, input_size: int, weights: Path | None) -> keras.Mod
 
 def _number_anew(model: keras.Model) -> None:
     """Number what Keras named itself (layers `add`, `add_1`, weights `variable_7`) within the
-    model, in order.
+    model, in the order of making.
     """
-    counted: Counter[str] = Counter()
-
-    def renamed(name: str, kind: str) -> str:
-        if not re.fullmatch(rf"{kind}(_\d+)?", name):
-            return name
-        counted[kind] += 1
-        return f"{kind}_{counted[kind] - 1}" if counted[kind] > 1 else kind
-
+    layers: dict[str, list[tuple[int, Any]]] = {}
     for layer in model.layers:
-        layer.name = renamed(layer.name, _snake(type(layer).__name__))
-        for variable in layer.weights:
-            variable._name = renamed(variable.name, "variable")  # no public way to name it
+        kind = _snake(type(layer).__name__)
+        if (number := _number(layer.name, kind)) is not None:
+            layers.setdefault(kind, []).append((number, layer))
+    variables = [
+        (number, variable)
+        for layer in model.layers
+        for variable in layer.weights
+        if (number := _number(variable.name, "variable")) is not None
+    ]
+    for kind, numbered in layers.items():
+        for name, layer in _renamed(kind, numbered):
+            layer.name = name
+    for name, variable in _renamed("variable", variables):
+        variable._name = name  # no public way to name it
+
+
+def _number(name: str, kind: str) -> int | None:
+    """The number in a name that Keras made from the kind; None for another name."""
+    found = re.fullmatch(rf"{kind}(?:_(\d+))?", name)
+    return int(found[1] or 0) if found else None
+
+
+def _renamed(kind: str, numbered: list[tuple[int, Any]]) -> Iterator[tuple[str, Any]]:
+    in_order = sorted(numbered, key=lambda each: each[0])
+    for number, (_, one) in enumerate(in_order):
+        yield (f"{kind}_{number}" if number else kind), one
 
 
 def _snake(name: str) -> str:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
+import pooch
 import pytest
-from autotl_keras_applications import autotl_backbones
+from autotl_keras_applications import autotl_backbones, table
 from autotl_keras_applications.networks import NETWORKS
 from autotl_keras_applications.networks.row import spread
 
+from autotl.errors import PluginError
+from autotl.plugins import choose_backbone, discover, find, usable
 from autotl.records import CONTRACT, Backbone, from_json, to_json
 
 BACKBONES = {backbone.name: backbone for backbone in autotl_backbones()}
@@ -153,3 +158,73 @@ def test_files_are_spelt_as_in_kerass_cache(name: str, file: str) -> None:
 def test_the_widest_have_weights_of_one_size() -> None:
     assert [w.trained_at for w in BACKBONES["MobileNetV2-1.4"].weights] == [224]
     assert [w.trained_at for w in BACKBONES["MobileNetV2-1.3"].weights] == [224]
+
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_readme_has_the_table_of_the_data() -> None:
+    assert table.between(README.read_text("utf-8")) == table.table()
+
+
+def test_the_table_is_put_into_a_page_and_nothing_else_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{table.START}\nold\n{table.END}\n\nafter\n", "utf-8")
+    monkeypatch.setattr(sys, "argv", ["table", str(page)])
+    table.main()
+    filled = page.read_text("utf-8")
+    assert filled.startswith(f"before\n\n{table.START}\n")
+    assert filled.endswith(f"{table.END}\n\nafter\n")
+    assert table.between(filled) == table.table()
+    monkeypatch.setattr(sys, "argv", ["table"])
+    table.main()
+    assert capsys.readouterr().out == f"{table.table()}\n"
+    page.write_text("no marks", "utf-8")
+    monkeypatch.setattr(sys, "argv", ["table", str(page)])
+    with pytest.raises(SystemExit, match="has no lines"):
+        table.main()
+
+
+def test_what_a_network_cannot_do_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = dataclasses.replace(NETWORKS[0], no_export="it is a test")
+    monkeypatch.setattr(table, "NETWORKS", (refused, *NETWORKS[1:]))
+    assert "No export to ONNX with `MobileNet-0.25`: it is a test." in table.table()
+    assert "No partial freeze with `NASNetMobile`, `NASNetLarge`: each of" in table.table()
+
+
+def test_auto_takes_only_what_is_on_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(*_: object, **__: object) -> None:
+        raise AssertionError("auto fetched a file")
+
+    monkeypatch.setattr(pooch, "retrieve", fetched)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert [one.offered.backbone.name for one in usable(discover())] == ["embedded"]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "nasnet_mobile_no_top.h5").write_bytes(b"weights")
+    found = {one.offered.backbone.name for one in usable(discover())}
+    assert found == {"embedded", "NASNetMobile"}
+    assert choose_backbone(discover(), "auto").offered.backbone.name == "NASNetMobile"
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("EfficientNet-B3", "EfficientNetB3"),
+        ("resnet-50", "ResNet50"),
+        ("efficientnet-v2-s", "EfficientNetV2S"),
+        ("inception_v3", "InceptionV3"),
+        ("convnext tiny", "ConvNeXtTiny"),
+        ("vgg-19", "VGG19"),
+    ],
+)
+def test_other_spellings_of_names_are_guessed(asked: str, meant: str) -> None:
+    with pytest.raises(PluginError, match=f"Did you mean '{meant}'"):
+        find(discover(), asked)
+
+
+def test_names_are_matched_whatever_their_case() -> None:
+    assert find(discover(), "efficientnetv2s").backbone.name == "EfficientNetV2S"
