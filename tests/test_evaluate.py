@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from autotl import errors, evaluate
 from autotl.evaluate import figures as pure
@@ -364,6 +365,23 @@ def test_where_the_probe_is_best_it_is_predicted_once(tmp_path: Path) -> None:
     found, worker, _, _ = ran(tmp_path, best=0)
     assert found.linear_probe == found.accuracy
     assert len(worker.calls) == 2
+
+
+def test_the_surest_mistakes_are_kept_with_pictures_of_test_rows(tmp_path: Path) -> None:
+    found, _, read, run_folder = ran(tmp_path, best=0, unreadable=(22,), changed=(23,))
+    assert set(read) == set(range(20, 30))
+    assert found.mistakes is not None
+    wrong = [row for row in (20, 24, 25, 26, 27, 28, 29) if row % 3]
+    assert [one.id for one in found.mistakes] == [f"row{row}" for row in wrong]
+    for one, row in zip(found.mistakes, wrong, strict=True):
+        assert (one.label, one.predicted, one.probability) == (row % 3, 0, pytest.approx(0.9))
+        assert one.thumbnail == file_ref(run_folder / f"thumbnails/{row:06d}.jpg", run_folder)
+        with Image.open(run_folder / one.thumbnail.path) as image:
+            assert (image.format, image.size) == ("JPEG", (40, 40))
+    assert found.reliability is not None
+    (last,) = (one for one in found.reliability if one.examples)
+    assert (last.low, last.examples) == (0.8, 8), "0.9 in float32 lies under 0.9"
+    assert from_json(Evaluation, to_json(found)) == found
 
 
 def test_unreadable_test_rows_are_set_aside(tmp_path: Path) -> None:

@@ -185,13 +185,13 @@ def _backbone(report: Report) -> Iterator[Advice]:
 def _longer(report: Report) -> Iterator[Advice]:
     best, decision = report["search"]["best"], report["decision"]
     result = best.get("result") or {}
-    if result.get("stopped") == "deadline":
-        epochs = [one["accuracy"] for one in result.get("history", ()) if "epoch" in one]
-        course = f"; its last epochs gave {', '.join(map(percent, epochs[-3:]))}" if epochs else ""
+    last = [one["accuracy"] for one in result.get("history", ()) if "epoch" in one][-3:]
+    if result.get("stopped") == "deadline" and last and last[-1] > last[0]:
         yield Advice(
             do="Give a longer --budget.",
             because=f"The best training was cut short by the budget after {result['epochs']} of "
-            f"{best['recipe']['numbers']['epochs']} epochs{course}.",
+            f"{best['recipe']['numbers']['epochs']} epochs, and still rose: the last gave "
+            f"{', '.join(map(percent, last))} on validation.",
         )
     tried = {one["strategy"] for one in report["search"]["ledger"] if one["metrics"]}
     missed = decision["strategy"]
@@ -205,7 +205,7 @@ def _longer(report: Report) -> Iterator[Advice]:
 
 
 def interval_of(predicted: Mapping[str, float]) -> str:
-    """A predicted accuracy with its interval."""
+    """A predicted accuracy with its 95 % interval."""
     return interval({**predicted, "value": predicted["accuracy"]})
 
 

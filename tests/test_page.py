@@ -1,0 +1,495 @@
+"""`report.html`: what it says is what `report.json` says, and names are only ever text."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autotl
+from autotl.errors import RunFolderError
+from autotl.evaluate.figures import reliability, wilson
+from autotl.evaluate.mistakes import SHOWN, surest
+from autotl.fitted import Fitted, Inspection
+from autotl.records import Evaluation, ReportRecord, Size, from_json, to_json
+from autotl.report import brief, write
+from autotl.report.page import page, plots, tables, wording
+from autotl.report.page.advice import _wilson, advice
+from tests import pages
+
+
+class Read(HTMLParser):
+    """Every element with its attributes, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
+    folder = tmp_path_factory.mktemp("hostile")
+    report = pages.report(pages.records(folder, pages.HOSTILE))
+    return report, page(report, folder), folder
+
+
+def test_names_make_no_element_and_no_attribute(hostile: tuple[dict[str, Any], str, Path]) -> None:
+    report, html, folder = hostile
+    own = pages.records(folder, [f"class {n}" for n in range(len(pages.HOSTILE))])
+    calm = Read(page(pages.report(own), folder))
+    read = Read(html)
+    names = [(tag, sorted(attributes)) for tag, attributes in read.elements]
+    assert names == [(tag, sorted(attributes)) for tag, attributes in calm.elements]
+    assert not {"script", "link", "iframe", "object", "b onerror"} & {tag for tag, _ in names}
+    assert not any(key.startswith("on") for _, keys in names for key in keys)
+    for name in report["data"]["classes"]:
+        assert wording.name(name) in read.text
+    assert "{{ 7 * 7 }}" in read.text
+    assert "49{%" not in read.text
+
+
+def test_the_page_wants_nothing_from_anywhere(hostile: tuple[dict[str, Any], str, Path]) -> None:
+    _, html, _ = hostile
+    read = Read(html)
+    (policy,) = (m for m in read.all("meta") if m.get("http-equiv"))
+    assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    sources = [str(image["src"]) for image in read.all("img")]
+    assert all(re.match(r"data:image/(svg\+xml|jpeg);base64,", source) for source in sources)
+    assert all(str(a["href"]).startswith("#") for a in read.all("a"))
+    assert "url(" not in html
+    assert "@import" not in html
+    assert all(image["alt"] for image in read.all("img"))
+    ids = {attributes["id"] for _, attributes in read.elements if "id" in attributes}
+    assert {str(a["href"])[1:] for a in read.all("a")} <= ids
+
+
+def test_headings_are_in_order(hostile: tuple[dict[str, Any], str, Path]) -> None:
+    levels = [int(tag[1]) for tag, _ in Read(hostile[1]).elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_nothing_a_user_named_is_drawn(
+    hostile: tuple[dict[str, Any], str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    text = matplotlib.text.Text.set_text
+
+    def kept(self: Any, words: Any) -> None:
+        told.append(str(words))
+        text(self, words)
+
+    monkeypatch.setattr(matplotlib.text.Text, "set_text", kept)
+    page(hostile[0], hostile[2])
+    assert "epoch" in told
+    named = [*filter(None, pages.HOSTILE), *pages.STAGES, pages.MARK, "<b>", "{{"]
+    assert not [words for words in told if any(name in words for name in named)]
+
+
+def test_the_same_report_gives_the_same_bytes(
+    hostile: tuple[dict[str, Any], str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, html, folder = hostile
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        assert page(report, folder) == html
+        assert matplotlib.rcParams["font.size"] == 30
+    assert page(json.loads(json.dumps(report)), folder) == html
+
+
+def test_pages_are_drawn_in_several_threads(hostile: tuple[dict[str, Any], str, Path]) -> None:
+    report, html, folder = hostile
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(page(report, folder))) for _ in range(3)
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert found == [html] * 3
+
+
+def _rows(html: str, caption: str) -> list[list[str]]:
+    """The cells of the table in the box of that label."""
+    box = html.split(f'aria-label="{caption}"')[1].split("</table>")[0]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", box, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in row] for row in cells]
+
+
+def test_figures_are_those_of_the_report(hostile: tuple[dict[str, Any], str, Path]) -> None:
+    report, html, _ = hostile
+    found = report["evaluation"]
+
+    def share(figure: dict[str, float]) -> list[str]:
+        return [
+            f"{100 * figure['value']:.1f} %",
+            f"{100 * figure['low']:.1f} to {100 * figure['high']:.1f} %",
+        ]
+
+    figures = {row[0]: row[1:] for row in _rows(html, "Test figures")}
+    assert figures["Accuracy of the model"] == share(found["accuracy"])
+    assert figures["Balanced accuracy"] == share(found["balanced_accuracy"])
+    assert figures["Macro F1"] == share(found["macro_f1"])
+    assert figures["Baseline: linear probe, accuracy"] == share(found["linear_probe"])
+    assert figures["Log loss"][0] == f"{found['log_loss']:.3f}"
+    matrix = [[int(cell) for cell in row[1:]] for row in _rows(html, "Confusion matrix")[1:]]
+    assert matrix == found["confusion"]
+    strategies = {row[0].split()[0]: row for row in _rows(html, "The four strategies")[1:]}
+    tuned = strategies["full-fine-tune"]
+    assert tuned[1:6] == ["85.0 %", "70.0 to 95.0 %", "2.5 min", "90.0 %", "1"]
+    accuracy = found["accuracy"]
+    assert tuned[7].startswith(f"{100 * accuracy['value']:.1f} % (")
+    assert strategies["partial-freeze"][1:5] == ["not possible", "", "", "not tried"]
+    assert strategies["scratch"][7] == ""
+    assert "selected among 3, hence optimistic" in html
+    for row, one in zip(_rows(html, "Probes by stage")[1:], pages.STAGES, strict=True):
+        own = [p for p in report["measurements"]["probes"] if p["stage"] == one]
+        assert [row[2], row[4]] == [f"{100 * p['linear']:.1f} %" for p in own]
+    trials = _rows(html, "Trials")[1:]
+    assert [row[0] for row in trials] == ["1", "0", "2", "3"]
+    assert trials[3][3] == "failed"
+    bins = [one for one in found["reliability"] if one["examples"]]
+    told = _rows(html, "Reliability")[1:]
+    assert [int(row[1]) for row in told] == [one["examples"] for one in bins]
+
+
+def test_mistakes_and_doubts_are_shown_with_their_pictures(
+    hostile: tuple[dict[str, Any], str, Path],
+) -> None:
+    report, html, _ = hostile
+    found = report["evaluation"]["mistakes"]
+    assert len(found) == SHOWN
+    jpegs = [i for i in Read(html).all("img") if str(i["src"]).startswith("data:image/jpeg")]
+    shown = report["pictures"]
+    assert len(shown["suspects"]) == 2
+    assert len(shown["near"]) == 1, "the other pair is an exact copy"
+    assert (len(shown["copies"]), shown["groups"]) == (2, 2)
+    assert [one["thumbnail"] is None for one in shown["copies"]] == [False, True]
+    assert len(jpegs) == SHOWN + 2 + 2 + 1
+    alts = " ".join(str(one["alt"]) for one in jpegs)
+    for one in found:
+        assert one["id"] in alts
+        assert f"({100 * one['probability']:.1f} %)" in html
+    wrong = sum(map(sum, report["evaluation"]["confusion"])) - np.trace(
+        report["evaluation"]["confusion"]
+    )
+    assert f"of {wrong} in all" in html
+
+
+def test_a_picture_that_is_gone_or_changed_leaves_a_place(
+    hostile: tuple[dict[str, Any], str, Path], tmp_path: Path
+) -> None:
+    report = pages.report(pages.records(tmp_path, pages.HOSTILE))
+    before = page(report, tmp_path).count("no picture")
+    first, second = report["evaluation"]["mistakes"][:2]
+    (tmp_path / first["thumbnail"]["path"]).unlink()
+    (tmp_path / second["thumbnail"]["path"]).write_bytes(b"else")
+    outside = report["evaluation"]["mistakes"][2]["thumbnail"]
+    outside["path"] = "../outside.jpg"
+    assert page(report, tmp_path).count("no picture") == before + 3
+
+
+def _old(report: dict[str, Any]) -> dict[str, Any]:
+    """The report as it was before pages were made."""
+    old: dict[str, Any] = json.loads(json.dumps(report))
+    del old["pictures"]
+    for key in ("reliability", "mistakes"):
+        del old["evaluation"][key]
+    for key in ("borne", "near_pairs"):
+        del old["measurements"]["size"][key]
+    return old
+
+
+def test_what_an_older_run_did_not_record_is_said(
+    hostile: tuple[dict[str, Any], str, Path],
+) -> None:
+    report, _, folder = hostile
+    html = page(_old(report), folder)
+    assert html.count("ot recorded in this run") == 5
+    assert "data:image/jpeg" not in html
+    assert pages.MARK.replace("&", "&amp;").replace("<", "&lt;").split("'")[0] in html
+    json_ = to_json(pages.records(folder, ("a", "b")).evaluation)
+    older = {key: value for key, value in json_.items() if key not in ("reliability", "mistakes")}
+    loaded = from_json(Evaluation, older)
+    assert (loaded.reliability, loaded.mistakes) == (None, None)
+    files = {"report": to_json(pages.FILE), "card": to_json(pages.FILE)}
+    assert from_json(ReportRecord, files).page is None
+    size = to_json(pages.records(folder, ("a", "b")).measurements.size)
+    assert from_json(Size, {k: v for k, v in size.items() if k != "near_pairs"}).near_pairs == ()
+
+
+@pytest.mark.parametrize("count", [2, 25, 26, 300])
+def test_few_and_many_classes(count: int, tmp_path: Path) -> None:
+    names = [f"class {n} {'x' * (n % 50)}" for n in range(count)]
+    report = pages.report(pages.records(tmp_path, names, rows=max(24, 2 * count), wrong=40))
+    html = page(report, tmp_path)
+    assert ('aria-label="Confusion matrix"' in html) == (count <= 25)
+    assert len(html) < 3e6
+    if count > 25:
+        pairs = tables.confusion(report)["pairs"]
+        matrix = report["evaluation"]["confusion"]
+        assert 0 < len(pairs) <= tables.PAIRS
+        assert all(matrix[p["label"]][p["predicted"]] == p["count"] for p in pairs)
+        assert ("more pairs are in report.json" in html) == (count == 300)
+
+
+def test_a_run_without_mistakes_or_measurements_says_so(tmp_path: Path) -> None:
+    run = pages.records(tmp_path, ("a", "b"), wrong=1)
+    measured = run.measurements
+    size = replace(
+        measured.size, near_copies=None, near_leaks=None, doubts=None, doubtful=(), effective=None
+    )
+    bare = replace(measured, probes=(), curve=(), size=size, together=None)
+    search = replace(run.search, best=run.trials[0], trials=1, failed=0)
+    evaluation = replace(run.evaluation, mistakes=(), linear_probe=None)
+    run = replace(
+        run, measurements=bare, search=search, trials=run.trials[:1], evaluation=evaluation
+    )
+    html = page(pages.report(run), tmp_path)
+    assert html.count("Not measured.") == 2
+    assert "The curve over fewer examples was not measured." in html
+    assert "No finished trial was trained by epochs" in html
+    assert "None: every test image was given its class." in html
+    assert "<b>not measured</b>" in html
+
+
+# ---- advice ----
+
+
+@pytest.fixture
+def calm(tmp_path: Path) -> dict[str, Any]:
+    """A report that speaks for nothing."""
+    report = pages.report(pages.records(tmp_path, ("a", "b"), rows=4000, wrong=1))
+    report["data"]["set_aside"] = []
+    size = report["measurements"]["size"]
+    size |= {"doubts": 0, "near_copies": 0, "near_leaks": 0, "imbalance": 1.0}
+    report["measurements"]["curve"] = []
+    assert advice(report) == []
+    return report
+
+
+def _only(report: dict[str, Any]) -> tuple[str, str]:
+    (one,) = advice(report)
+    return one.do, one.because
+
+
+def test_without_evidence_there_is_no_advice(calm: dict[str, Any], tmp_path: Path) -> None:
+    assert "speak for nothing in particular" in page(calm, tmp_path)
+
+
+def test_each_piece_of_advice_names_its_figures(calm: dict[str, Any]) -> None:
+    size, found = calm["measurements"]["size"], calm["evaluation"]
+
+    def told(change: dict[str, Any], place: dict[str, Any]) -> tuple[str, str]:
+        before = {key: place.get(key) for key in change}
+        place |= change
+        answer = _only(calm)
+        place |= before
+        return answer
+
+    do, why = told({"doubts": 3, "doubtful": ["x", "y"], "examined": 90}, size)
+    assert "'x', 'y'" in do
+    assert "Of 90 training examples looked at, 3 have" in why
+    do, why = told({"near_copies": 50, "near_leaks": 2, "examined": 90}, size)
+    assert "group" in do
+    assert "50 of 90" in why
+    assert "2 of 5 validation" in why
+    do, why = told({"imbalance": 7.5}, size)
+    assert "--metric balanced-accuracy" in do
+    assert "7.5 times" in why
+    points = [{"examples": 100, "accuracy": 0.8}, {"examples": 200, "accuracy": 0.85}]
+    do, why = told({"curve": points}, calm["measurements"])
+    assert "more examples" in do
+    assert "From 100 to 200 training examples the linear probe rose by 5.0 points" in why
+    assert told({"size_reason": "Only 96."}, calm["backbone"])[1] == "Only 96."
+    do, why = told({"name": "embedded"}, calm["backbone"])
+    assert "autotl-keras-applications" in do
+    assert "80.0 %, 70.0 % with random weights" in why
+    wide = {"value": 0.8, "low": 0.6, "high": 0.9}
+    assert "60.0 to 90.0 %" in told({"accuracy": wide}, found)[1]
+
+
+def test_a_flat_curve_or_noise_asks_for_no_more_examples(calm: dict[str, Any]) -> None:
+    calm["measurements"]["curve"] = [
+        {"examples": 100, "accuracy": 0.8},
+        {"examples": 200, "accuracy": 0.805},
+    ]
+    assert advice(calm) == []
+    calm["measurements"]["curve"][1]["accuracy"] = 0.85
+    for one in calm["measurements"]["probes"]:
+        one["examples"] = 60
+    assert advice(calm) == [], "five points are within the noise of 60 images"
+
+
+def test_a_training_that_was_cut_while_it_rose_asks_for_time(calm: dict[str, Any]) -> None:
+    result = calm["search"]["best"]["result"]
+    result["stopped"] = "deadline"
+    assert "after 3 of 10 epochs" in _only(calm)[1]
+    for epoch in result["history"]:
+        epoch["accuracy"] = 0.9
+    assert advice(calm) == []
+
+
+def test_a_strategy_that_was_never_trained_asks_for_time(calm: dict[str, Any]) -> None:
+    calm["search"]["ledger"] = calm["search"]["ledger"][:1]
+    do, why = _only(calm)
+    assert "--budget" in do
+    assert why.startswith("full-fine-tune is predicted to reach 85.0 % (70.0 to 95.0) in 2.5 min")
+
+
+def test_weak_classes_are_named_with_their_counts(tmp_path: Path) -> None:
+    report = pages.report(pages.records(tmp_path, ("a", "b", "c"), rows=600, wrong=1))
+    found = report["evaluation"]
+    found["confusion"] = [[100, 0, 0], [40, 60, 0], [1, 0, 99]]
+    found["accuracy"] = {"value": 259 / 300, "low": 0.82, "high": 0.9}
+    (why,) = (one.because for one in advice(report) if "weakest" in one.do)
+    assert "Of 1 class" in why
+    assert "'b': 60 of 100 right (50.2 to 69.1 %, 200 examples in all)" in why
+    assert "most often called 'a'" in why
+
+
+def test_abstaining_is_advised_where_the_sure_are_right(calm: dict[str, Any]) -> None:
+    def one(low: float, many: int, right: float) -> dict[str, Any]:
+        return {"low": low, "high": low + 0.1, "examples": many, "accuracy": {"value": right}}
+
+    calm["evaluation"]["reliability"] = [one(0.5, 100, 0.6), one(0.9, 200, 0.98)]
+    do, why = _only(calm)
+    assert "--target-precision" in do
+    assert "Of the 200 test images" in why
+    assert "98.0 %" in why
+    assert "of the other 100, 60.0 %" in why
+    calm["evaluation"]["abstention"] = {"target_precision": 0.9, "threshold": 0.0, "bound": 0.95}
+    assert advice(calm) == []
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_the_interval_is_scipy_s(right: int, of: int) -> None:
+    right = min(right, of)
+    found = wilson(np.arange(of) < right)
+    assert _wilson(right, of) == pytest.approx((found.low, found.high), abs=1e-4)
+
+
+# ---- what evaluation keeps for it ----
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4], [0.05, 0.95]])
+    assert surest(probabilities, np.array([1, 1, 0, 0, 0])) == [4, 0, 2]
+    many = np.tile([[0.9, 0.1]], (100, 1))
+    assert surest(many, np.ones(100, int)) == list(range(SHOWN))
+    assert surest(many, np.zeros(100, int)) == []
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(2, 5))
+def test_bins_hold_every_row_once(seed: int, rows: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(classes, 0.5), rows).astype(np.float32)
+    labels = rng.integers(0, classes, rows)
+    bins = reliability(probabilities, labels)
+    assert len(bins) == 10
+    assert sum(one.examples for one in bins) == rows
+    right = sum(round(one.accuracy.value * one.examples) for one in bins if one.accuracy)
+    assert right == int((probabilities.argmax(axis=1) == labels).sum())
+    for one in bins:
+        if one.confidence is not None:
+            assert one.low - 1e-6 <= one.confidence <= one.high + 1e-6
+        assert (one.confidence is None) == (one.accuracy is None) == (one.examples == 0)
+
+
+def test_full_confidence_is_in_the_last_bin() -> None:
+    (*_, last) = reliability(np.array([[1.0, 0.0]]), np.array([0]))
+    assert (last.examples, last.confidence) == (1, 1.0)
+
+
+# ---- files and short forms ----
+
+
+def test_the_step_writes_the_page_and_render_writes_it_again(tmp_path: Path) -> None:
+    run = pages.records(tmp_path, pages.HOSTILE)
+    written = write(run, tmp_path)
+    assert written.page is not None
+    assert written.page.path == "report.html"
+    before = (tmp_path / "report.html").read_bytes()
+    (tmp_path / "report.html").unlink()
+    fitted = autotl.load(tmp_path)
+    assert fitted.render() == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_bytes() == before
+
+
+def test_another_schema_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="schema other/1"):
+        Fitted(tmp_path, {"schema": "other/1"}).render()
+
+
+def test_the_short_form_is_text_and_tables(hostile: tuple[dict[str, Any], str, Path]) -> None:
+    report, _, folder = hostile
+    html = Fitted(folder, report)._repr_html_()
+    assert html == brief(report, str(folder))
+    read = Read(html)
+    assert not {"script", "img", "style", "i"} & {tag for tag, _ in read.elements}
+    assert f"accuracy {100 * report['evaluation']['accuracy']['value']:.1f} %" in read.text
+    assert "What to do next" in read.text
+    assert f"{folder}/report.html" in read.text
+
+
+def test_an_inspection_shows_itself(tmp_path: Path) -> None:
+    run = pages.records(tmp_path, pages.HOSTILE)
+    one = Inspection(run.load, run.split, run.located, run.measurements, run.decision)
+    read = Read(one._repr_html_())
+    assert "full-fine-tune is chosen" in read.text
+    assert "85.0 %" in read.text
+    assert "{{ 7 * 7 }}" in read.text
+    assert "b" not in [tag for tag, _ in read.elements][3:]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\x00\x1b", "a\\nb\\x00\\x1b"),
+        ("\u202eabc", "\\u202eabc"),
+        ("👩\u200d👧", "👩\u200d👧"),
+        ("כלב", "כלב"),
+        (" ", "(no name)"),
+        ("", "(no name)"),
+    ],
+)
+def test_names_are_shown_in_one_line(text: str, shown: str) -> None:
+    assert wording.name(text) == shown
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_one_trial_and_many_are_drawn(count: int) -> None:
+    some = [to_json(pages.trial(n + 1, "scratch", 0.5 + n / 100)) for n in range(count)]
+    ledger = [
+        {"number": one["number"], "strategy": "scratch", "seconds": 0.0}
+        | {"history": one["result"]["history"], "metrics": one["result"]["metrics"]}
+        for one in some
+    ]
+    drawn = plots.learning_curves(ledger, 1)
+    assert drawn is not None
+    assert drawn.startswith("data:image/svg+xml;base64,")
+    assert (plots.scores(ledger, 1) is None) == (count == 1)
