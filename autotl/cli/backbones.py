@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 if TYPE_CHECKING:
     from autotl.plugins import OfferedBackbone
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave a plugin out."
+    "--no-plugin",
+    "no_plugins",
+    multiple=True,
+    metavar="NAME",
+    help="Leave a plugin out.",
+    shell_complete=completing.plugins,
 )
 @options.output
 def backbones(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:

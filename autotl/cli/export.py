@@ -6,21 +6,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 if TYPE_CHECKING:
     from autotl.records import Delivered
 
 
-@click.command(epilog="Example: autotl export runs/photos --to openvino --out models/photos")
-@click.argument("run")
+@click.command(
+    short_help="Write a finished RUN's model for another server or runtime.",
+    epilog="Example: autotl export runs/photos --to openvino --out models/photos",
+)
+@click.argument("run", shell_complete=completing.runs)
 @click.option(
     "--to",
     required=True,
     metavar="FORMAT",
     help="openvino, saved-model (TensorFlow) or triton (a model repository).",
+    shell_complete=completing.formats,
 )
-@click.option("--out", metavar="DIR", help="New folder; RUN/export/FORMAT if not given.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="New folder; RUN/export/FORMAT if not given.",
+    shell_complete=completing.folders,
+)
 @options.output
 def export(run: str, to: str, out: str | None, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Write the model of a finished RUN in the form that a server runs.

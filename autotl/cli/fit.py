@@ -6,12 +6,17 @@ from typing import Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 
 @click.command(epilog="Example: autotl fit photos/ --budget 10m --out runs/photos")
-@click.argument("data")
-@click.option("--out", metavar="DIR", help="Run folder; autotl-runs/NAME-N if not given.")
+@click.argument("data", shell_complete=completing.data)
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="Run folder; autotl-runs/NAME-N if not given.",
+    shell_complete=completing.folders,
+)
 @options.request
 @click.option(
     "--metric",
@@ -19,6 +24,7 @@ from autotl.cli import options
     show_default=True,
     metavar="NAME",
     help="What the search selects by: accuracy, balanced-accuracy, macro-f1 or log-loss.",
+    shell_complete=completing.metrics,
 )
 @options.exported
 @click.option("--tensorboard", is_flag=True, help="Write learning curves for TensorBoard.")

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 
 @click.command(epilog="Example: autotl inspect photos/ --budget 10m")
-@click.argument("data")
+@click.argument("data", shell_complete=completing.data)
 @options.request
 @options.output
 def inspect(data: str, as_json: bool, quiet: bool, verbose: bool, **asked: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from autotl.cli import completing
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -39,6 +41,7 @@ request = _all(
         "--budget",
         metavar="TIME",
         help="Wall-clock limit such as 90s, 10m or 1h; 10m if neither it nor --trials is given.",
+        shell_complete=completing.budgets,
     ),
     click.option(
         "--trials",
@@ -58,6 +61,7 @@ request = _all(
         "--strategy",
         metavar="NAME",
         help="feature-extraction, partial-freeze, full-fine-tune or scratch; decided if not given.",
+        shell_complete=completing.strategies,
     ),
     click.option(
         "--backbone",
@@ -66,6 +70,7 @@ request = _all(
         metavar="NAME",
         help="Pretrained network (see `autotl backbones`); auto: the largest with weights here, "
         "unless a probe of another one is clearly better.",
+        shell_complete=completing.backbones,
     ),
     click.option(
         "--input-size",
@@ -77,11 +82,13 @@ request = _all(
         "--frozen",
         metavar="STAGE",
         help="Last stage that stays frozen; needs --strategy partial-freeze.",
+        shell_complete=completing.stages,
     ),
     click.option(
         "--tap",
         metavar="STAGE",
         help="Stage whose output the head reads; needs --strategy feature-extraction.",
+        shell_complete=completing.stages,
     ),
     click.option(
         "--learning-rate",
@@ -95,9 +102,20 @@ request = _all(
         metavar="POLICY",
         help="squash (to a square) or crop (shorter side, then the centre), the same in training "
         "and in the exported model; the backbone's own if not given.",
+        shell_complete=completing.resizes,
     ),
-    click.option("--weights", metavar="FILE", help="Weights file; needs --backbone NAME."),
-    click.option("--loader", metavar="NAME", help="Loader, where several could read the data."),
+    click.option(
+        "--weights",
+        metavar="FILE",
+        help="Weights file; needs --backbone NAME.",
+        shell_complete=completing.files,
+    ),
+    click.option(
+        "--loader",
+        metavar="NAME",
+        help="Loader, where several could read the data.",
+        shell_complete=completing.loaders,
+    ),
     *columns,
     click.option(
         "--no-plugin",
@@ -105,6 +123,7 @@ request = _all(
         multiple=True,
         metavar="NAME",
         help="Leave this plugin out; may be repeated.",
+        shell_complete=completing.plugins,
     ),
 )
 
@@ -139,6 +158,7 @@ cluster = click.option(
     "--cluster",
     metavar="ADDRESS",
     help="Train the trials on this Ray cluster (auto, HOST:PORT); needs autotl[ray].",
+    shell_complete=completing.clusters,
 )
 
 output = _all(

@@ -6,12 +6,17 @@ from typing import Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 
 @click.command()
 @click.option(
-    "--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave a plugin out."
+    "--no-plugin",
+    "no_plugins",
+    multiple=True,
+    metavar="NAME",
+    help="Leave a plugin out.",
+    shell_complete=completing.plugins,
 )
 @options.output
 def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ...]) -> None:

@@ -11,11 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from autotl.cli import completing
+
 if TYPE_CHECKING:
     from autotl.cli.console import Live, Quiet
     from autotl.prediction import Model, Predicted
 
-FORMATS = ("table", "jsonl", "csv")
+FORMATS = completing.SHAPES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,10 @@ class Form:
 @click.command(
     epilog="Example: autotl predict RUN/model.onnx new-photos/ --format csv > labels.csv"
 )
-@click.argument("model")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("model", shell_complete=completing.models)
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=completing.files
+)
 @click.option(
     "--top",
     type=click.IntRange(1),
@@ -42,10 +46,11 @@ class Form:
 @click.option(
     "--format",
     "shape",
-    type=click.Choice(FORMATS),
     default="table",
     show_default=True,
+    metavar="[" + "|".join(FORMATS) + "]",
     help="A table for people; JSON lines or CSV for programs.",
+    shell_complete=completing.shapes,
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
 @click.option(
@@ -75,8 +80,9 @@ def predict(
     "unsure (LABEL)", and CSV and JSON lines say of each whether it abstained.
     """
     from autotl.prediction import open_model
+    from autotl.request import one_of
 
-    shape = "jsonl" if as_json else shape
+    shape = "jsonl" if as_json else one_of(shape, FORMATS, "format")
     piped = _standard_input(evaluate) if "-" in inputs else None
     opened = open_model(model)
     paths: Sequence[Any] = inputs

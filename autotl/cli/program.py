@@ -11,6 +11,8 @@ import click
 from autotl import __version__
 from autotl.cli.backbones import backbones
 from autotl.cli.cache import cache
+from autotl.cli.commands import Commands
+from autotl.cli.completion import completion
 from autotl.cli.console import let_go, plain
 from autotl.cli.export import export
 from autotl.cli.fit import fit
@@ -37,28 +39,45 @@ file that takes raw pixels.
 
 EPILOG = """\b
 Examples:
-  autotl fit photos/ --budget 10m        train on class folders, export model.onnx
-  autotl inspect photos/                 the evidence and the decision; trains nothing
-  autotl predict RUN/model.onnx new/     label new images
-  autotl verify RUN/model.onnx photos/   check the file again, and evaluate it
-  autotl resume RUN                      go on with an interrupted run
-  autotl report RUN --open               what came of it, as a page in the browser
-  autotl export RUN --to openvino        the model for another runtime, checked there
+  autotl fit photos/ --budget 10m       train on class folders; model.onnx
+  autotl inspect photos/                the evidence and the decision only
+  autotl predict RUN/model.onnx new/    label new images
+  autotl verify RUN/model.onnx photos/  check the file again, and evaluate it
+  autotl resume RUN                     go on with an interrupted run
+  autotl report RUN --open             what came of it, as a page
+  autotl export RUN --to openvino       the model for another runtime
 
 \b
-Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 unusable data, 4 plugin or backbone unusable,
-5 budget, memory or disk does not suffice, 6 the exported model failed its gate or a check,
-130 interrupted.
+Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 unusable data, 4 plugin or
+backbone unusable, 5 budget, memory or disk does not suffice, 6 the exported
+model failed its gate or a check, 130 interrupted.
 """
 
 
-@click.group(help=HELP, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    help=HELP,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, "-V", "--version", message="autotl %(version)s")
 def program() -> None:
     """The group of commands."""
 
 
-for command in (fit, inspect, predict, verify, resume, report, export, backbones, plugins, cache):
+for command in (
+    fit,
+    inspect,
+    predict,
+    verify,
+    resume,
+    report,
+    export,
+    backbones,
+    plugins,
+    cache,
+    completion,
+):
     program.add_command(command)
 
 
@@ -70,8 +89,7 @@ def run(arguments: Sequence[str]) -> int:
         code = program.main(args=list(arguments), prog_name="autotl", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _wrong_usage(error)
     except (click.Abort, KeyboardInterrupt):
         print("Interrupted.", file=sys.stderr)
         return 130
@@ -98,6 +116,15 @@ def run(arguments: Sequence[str]) -> int:
         print(REPORT, file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: click.ClickException) -> int:
+    """Show click's own error, of the options that it takes for near only the nearest."""
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        nearest = error.possibilities[:1]
+        error = click.NoSuchOption(error.option_name, possibilities=nearest, ctx=error.ctx)
+    error.show()
+    return error.exit_code
 
 
 def _reader_left() -> int:

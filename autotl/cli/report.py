@@ -6,9 +6,11 @@ import sys
 
 import click
 
+from autotl.cli import completing
+
 
 @click.command(epilog="Example: autotl report autotl-runs/photos-1 --open")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option("--open", "show", is_flag=True, help="Open it in a browser.")
 def report(run: str, show: bool) -> None:
     """Write RUN's report.html again and say where it is.

@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option(
     "--budget",
     metavar="TIME",
     help="New wall-clock limit of the whole run, its earlier sittings included.",
+    shell_complete=completing.budgets,
 )
 @click.option("--trials", type=int, metavar="N", help="New number of trials at most, in all.")
 @options.cluster

@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autotl.cli import options
+from autotl.cli import completing, options
 
 if TYPE_CHECKING:
     from autotl.records import Verified, VerifiedData
 
 
-@click.command(epilog="Example: autotl verify RUN/model.onnx photos/")
-@click.argument("model")
-@click.argument("data", required=False)
-@click.option("--loader", metavar="NAME", help="Loader, where several could read the data.")
+@click.command(
+    short_help="Check an exported MODEL again; evaluate it on DATA.",
+    epilog="Example: autotl verify RUN/model.onnx photos/",
+)
+@click.argument("model", shell_complete=completing.models)
+@click.argument("data", required=False, shell_complete=completing.data)
+@click.option(
+    "--loader",
+    metavar="NAME",
+    help="Loader, where several could read the data.",
+    shell_complete=completing.loaders,
+)
 @options.of_columns
 @click.option(
     "--no-plugin",
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     help="Leave this plugin out; may be repeated.",
+    shell_complete=completing.plugins,
 )
 @options.output
 def verify(
