@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -26,6 +32,42 @@ if TYPE_CHECKING:
     import keras
 
     from autotl.prediction import Predicted
+
+
+_NATIVE = re.compile(
+    rb"[IWE]\d{4} \d|WARNING: All log messages before absl|To enable the following "
+)
+"""How lines begin that TensorFlow's own libraries write, whatever their settings."""
+_log = logging.getLogger("autotl")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Put what native libraries write of themselves on standard error into our log (level debug);
+    other lines come out after the work, and all of them where it fails.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if done and _NATIVE.match(line):
+                    _log.debug("%s", line.decode(errors="replace").rstrip())
+                else:
+                    os.write(2, line)
 
 
 @dataclass(frozen=True)
@@ -63,9 +105,10 @@ class Fitted:
 
     def model(self) -> keras.Model:
         """The Keras model: float32 pixels (batch, size, size, 3), 0 to 255, to probabilities."""
-        import keras
+        with _quiet():
+            import keras
 
-        return keras.models.load_model(self.folder / "model.keras")
+            return keras.models.load_model(self.folder / "model.keras")
 
     def predict(self, inputs: Sequence[Any], *, top: int = 1) -> Iterator[Predicted]:
         """Label files, folders or uint8 arrays with the exported model."""
@@ -75,8 +118,10 @@ class Fitted:
 
 
 def load(run: str | Path) -> Fitted:
-    """The finished run in the folder `run`; raises `RunFolderError` where it is not finished."""
-    folder = expanded(Path(run))
+    """The finished run in the folder `run`, which a file in it stands for too; raises
+    `RunFolderError` where it is not finished.
+    """
+    folder = run_folder(run)
     report = folder / "report.json"
     if look(report) != "file":
         unfinished = look(folder / "run.json") == "file"
@@ -92,6 +137,19 @@ def load(run: str | Path) -> Fitted:
         raise RunFolderError(
             f"{report} is damaged: {error}.", hint="Put it back, or start a new run."
         ) from error
+
+
+def run_folder(named: str | Path) -> Path:
+    """The folder that was named, or the run's where it was a file of a run, its `model.onnx` say;
+    raises `RunFolderError` for any other file.
+    """
+    path = expanded(Path(named))
+    if look(path) != "file":
+        return path
+    for folder in path.absolute().parents:
+        if look(folder / "run.json") == "file":
+            return folder
+    raise RunFolderError(f"{path} is a file that lies in no run.", hint="Name a run's folder.")
 
 
 @dataclass(frozen=True)

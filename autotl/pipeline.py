@@ -16,7 +16,7 @@ from autotl.activations import cache_folder, holding
 from autotl.cluster import Cluster, check, check_pixels
 from autotl.errors import RunFolderError
 from autotl.files import expanded, look
-from autotl.fitted import Fitted, Inspection, load
+from autotl.fitted import Fitted, Inspection, load, run_folder
 from autotl.loading import Loaded
 from autotl.plugins import AUTO, Plugins, choose_backbone, choose_input_size, discover, located
 from autotl.preparation import check_stages, prepared
@@ -156,12 +156,13 @@ def resume(
     weights that changed are refused (`RunFolderError`), and what changed is named.
     """
     heard = listener or Silent()
-    with reopen(expanded(Path(run))) as reopened:
+    with reopen(run_folder(run)) as reopened:
         if budget is not None or trials is not None:
             stays = limit(reopened, budget, trials)
             if stays:
                 heard.note(stays)
         if finished(reopened):
+            heard.note(f"{reopened.folder} is finished: its files are as they were written.")
             return load(reopened.folder)
         asked = reopened.asked(Request)
         if asked.data is None and data is None:

@@ -101,6 +101,21 @@ def test_the_command_tells_what_was_written_and_the_gate_s_figures(
     assert quiet.stderr == ""
 
 
+def test_a_finished_run_is_told_to_be_and_shown_whichever_of_its_files_is_named(run: Path) -> None:
+    for named in (run, run / "model.onnx"):
+        done = _autotl("resume", str(named))
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == f"{run} is finished: its files are as they were written.\n"
+        assert "Test figures on" in done.stdout
+        assert f"{run}/model.onnx" in done.stdout
+
+
+def test_the_model_s_file_stands_for_its_run(run: Path) -> None:
+    done = _autotl("export", str(run / "model.onnx"), "--to", "saved-model", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(run / "export" / "saved-model")
+
+
 def test_from_python(run: Path) -> None:
     delivered = autotl.deliver(run, "openvino")
     assert (delivered.format, delivered.parity.examples) == ("openvino", 19)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from autotl.cli.commands import FIRST
+from autotl.cli.console import show
 from autotl.cli.program import program, run
+from autotl.cli.scores import lines
+from autotl.delivery.judging import per_class
+from autotl.errors import RunFolderError
+from autotl.fitted import run_folder
+from autotl.prediction import open_model
+from autotl.records import Interval, Scores
+from tests.models import write_model
 
 
 def test_without_arguments_there_is_a_short_first_screen(
@@ -86,3 +99,116 @@ def test_only_the_nearest_option_is_named(capsys: pytest.CaptureFixture[str]) ->
     told = capsys.readouterr().err
     assert "--budget" in told
     assert "--quiet" not in told
+
+
+def _judged(labels: list[int], said: list[int], classes: int = 3) -> Scores:
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, said), 1)
+    figure = Interval(value=0.5, low=0.4, high=0.6)
+    return Scores(
+        examples=len(labels),
+        unreadable=0,
+        accuracy=figure,
+        balanced_accuracy=figure,
+        macro_f1=figure,
+        per_class=per_class(confusion, [f"class-{n}" for n in range(classes)]),
+        confusion=tuple(tuple(map(int, row)) for row in confusion),
+    )
+
+
+def _rows(out: str) -> dict[str, list[str]]:
+    split = [line.split() for line in out.splitlines() if line.strip().startswith("class-")]
+    return {cells[0]: cells[1:] for cells in split}
+
+
+def test_classes_that_are_not_in_the_data_have_no_figures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(lines(_judged([0, 0, 0, 1], [0, 0, 1, 0])))
+    rows = _rows(capsys.readouterr().out)
+    assert rows["class-0"] == ["3", "0.667", "0.667", "0.667"]
+    assert rows["class-1"] == ["1", "0.000", "0.000", "0.000"]
+    assert rows["class-2"] == ["not", "in", "the", "data", "-", "-", "-"]
+    show(lines(_judged([0, 0], [0, 2])))
+    rows = _rows(capsys.readouterr().out)
+    assert rows["class-2"] == ["not", "in", "the", "data", "0.000", "-", "-"]
+
+
+def test_more_labels_than_classes_are_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, photo = tmp_path / "model.onnx", tmp_path / "photo.png"
+    write_model(model)
+    Image.fromarray(np.full((12, 12, 3), 90, np.uint8)).save(photo)
+    classes = len(open_model(model).classes)
+    for quiet in ((), ("-q",)):
+        assert (
+            run(["predict", str(model), str(photo), "--top", "50", "--format", "csv", *quiet]) == 0
+        )
+        out, err = capsys.readouterr()
+        header, line = csv.reader(out.splitlines())
+        assert len(header) == len(line) == 2 + 2 * classes
+        assert all(line[:-1])
+        assert err == ("" if quiet else f"The model has {classes} classes: all are shown.\n")
+
+
+def test_a_file_of_a_run_stands_for_the_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "trials" / "000").mkdir(parents=True)
+    for name in ("run.json", "model.onnx", "trials/000/weights.h5"):
+        (tmp_path / "run" / name).touch()
+        assert run_folder(tmp_path / "run" / name) == tmp_path / "run"
+    assert run_folder(tmp_path / "run") == tmp_path / "run"
+    assert run_folder(tmp_path / "not-there") == tmp_path / "not-there"
+    (tmp_path / "alone.onnx").touch()
+    with pytest.raises(RunFolderError, match=r"alone\.onnx is a file that lies in no run"):
+        run_folder(tmp_path / "alone.onnx")
+
+
+@pytest.mark.parametrize("command", [["resume"], ["export", "--to", "saved-model"]])
+def test_commands_say_which_run_a_file_belongs_to(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alone.onnx").touch()
+    assert run([*command, str(tmp_path / "alone.onnx")]) == 2
+    assert "lies in no run" in capsys.readouterr().err
+
+
+NATIVE = """I0000 00:00:1 1 port.cc:153] oneDNN custom operations are on.
+WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+"""
+QUIET = f"""
+import logging, os, sys
+from autotl.fitted import _quiet
+if "debug" in sys.argv:
+    logging.basicConfig(level=logging.DEBUG, format="log: %(message)s")
+try:
+    with _quiet():
+        os.write(2, {NATIVE.encode()!r})
+        print("a warning of Python's", file=sys.stderr)
+        if "fail" in sys.argv:
+            raise ValueError
+except ValueError:
+    pass
+print("after", file=sys.stderr)
+"""
+
+
+def _quieted(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET, *words], capture_output=True, text=True, check=True
+    )
+    return done.stderr
+
+
+def test_what_native_libraries_say_goes_to_the_log() -> None:
+    ours = "a warning of Python's\nafter\n"
+    assert _quieted() == ours
+    logged = "".join(f"log: {line}\n" for line in NATIVE.splitlines())
+    assert _quieted("debug") == logged + ours
+    assert _quieted("fail") == NATIVE + ours
+
+
+def test_without_a_standard_error_the_work_is_done_all_the_same() -> None:
+    code = "import os\nos.close(2)\nfrom autotl.fitted import _quiet\nwith _quiet():\n    print(1)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"1\n"

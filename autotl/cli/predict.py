@@ -96,7 +96,7 @@ def predict(
     bar = _bar(inputs, shape, quiet)
     predicted = _predictions(opened, paths, piped, top, bar)
     predicted = predicted if judge is None else judge.watching(predicted)
-    form = Form(top=top, abstains=opened.threshold is not None)
+    form = Form(top=_most(top, opened, quiet), abstains=opened.threshold is not None)
     _WRITERS[shape](_counted(predicted, bar, counts, quiet), form)
     if judge is not None:
         judge.tell(as_json=shape == "jsonl")
@@ -131,6 +131,14 @@ def _predictions(
         return predict(model, inputs, top=top, progress=bar.progress)
     items = with_standard_input(inputs, piped)
     return predict_items(model, items, top=top, progress=bar.progress)
+
+
+def _most(top: int, model: Model, quiet: bool) -> int:
+    """Labels that an input can have: no more than there are classes."""
+    classes = len(model.classes)
+    if top > classes and not quiet:
+        print(f"The model has {classes} classes: all are shown.", file=sys.stderr)
+    return min(top, classes)
 
 
 def _bar(inputs: tuple[str, ...], shape: str, quiet: bool) -> Quiet | Live:

@@ -78,7 +78,12 @@ def _table(scores: Scores) -> Table:
     table.add_column("class", overflow="fold")
     for name in ("images", "precision", "recall", "F1"):
         table.add_column(name, justify="right")
-    for each in scores.per_class:
-        figures = (f"{value:.3f}" for value in (each.precision, each.recall, each.f1))
-        table.add_row(Text(plain(each.name)), f"{each.examples:,}", *figures)
+    for number, each in enumerate(scores.per_class):
+        told = any(row[number] for row in scores.confusion)
+        there = each.examples > 0
+        known = (told, there, there)  # else there is no such figure, not even 0
+        figures = zip((each.precision, each.recall, each.f1), known, strict=True)
+        count = f"{each.examples:,}" if each.examples else "not in the data"
+        cells = (f"{value:.3f}" if defined else "-" for value, defined in figures)
+        table.add_row(Text(plain(each.name)), count, *cells)
     return table
