@@ -187,7 +187,7 @@ def _options() -> list[tuple[str, click.Option]]:
 
 
 NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
-FREE = ("label_column", "input_column", "group_column")
+FREE = ("label_column", "input_column")
 """Their values are whatever a table holds."""
 
 

@@ -43,6 +43,12 @@ def budgets(ctx: click.Context) -> Iterable[str]:
 
 
 @_names
+def none(ctx: click.Context) -> Iterable[str]:
+    """The word that leaves out a column that was found."""
+    return ("none",)
+
+
+@_names
 def strategies(ctx: click.Context) -> Iterable[str]:
     """The four strategies."""
     from autotl.records import STRATEGIES

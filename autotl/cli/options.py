@@ -28,11 +28,13 @@ columns = (
         "--group-column",
         metavar="NAME",
         help="Column of a table whose equal values stay on one side of a split, or none.",
+        shell_complete=completing.none,
     ),
     click.option(
         "--split-column",
         metavar="NAME",
         help="Column of a table that says train, validation or test, or none.",
+        shell_complete=completing.none,
     ),
 )
 
