@@ -133,14 +133,14 @@ def _refuse_unlabelled(top: Listing, below: Mapping[str, Listing]) -> None:
         raise unexpected(
             top.path,
             f"{folder_names(with_images)} hold images directly, without class folders.",
-            hint=unlabelled(first, EXPECTED),
+            hint=unlabelled(first, EXPECTED, top=top),
         )
     if not with_images and top.images:
         raise unexpected(
             top.path,
             f"The folder {top.path} holds {len(top.images)} images directly, "
             "so that their classes are not known.",
-            hint=unlabelled(top, EXPECTED),
+            hint=unlabelled(top, EXPECTED, top=top),
         )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autotl.builtin.folder_listing import (
+    Listing,
     folder_names,
     has_class_folders,
     holds_images,
@@ -21,7 +22,8 @@ from autotl.builtin.folder_listing import (
     look_alikes,
     passed_over,
 )
-from autotl.builtin.folder_splits import Part, parts_of, root_of, unexpected
+from autotl.builtin.folder_splits import EXPECTED, Part, parts_of, root_of, unexpected
+from autotl.builtin.near_misses import unsorted
 from autotl.builtin.nested_folders import NESTED, TOP, is_deep
 from autotl.builtin.split_names import split_of
 from autotl.hookspecs import hookimpl
@@ -56,6 +58,7 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
     top = listing(root)
     parts, remarks = parts_of(top)
     _refuse_nested(root, parts)
+    _refuse_unsorted(top, parts)
     examples, more = _examples(parts)
     if not examples:
         raise unexpected(root, f"The folder {data} holds no class folders with images.")
@@ -96,6 +99,20 @@ def _refuse_nested(root: Path, parts: Sequence[Part]) -> None:
             f"--loader {TOP} (the class is the first folder)."
         )
     raise error
+
+
+def _refuse_unsorted(top: Listing, parts: Sequence[Part]) -> None:
+    """Raise `DataError` for one folder such as images/, where a table or names tell the classes."""
+    held = [(name, folder) for part in parts for name, folder in part.classes if folder.images]
+    if len({name for name, _ in held}) != 1:
+        return
+    name, folder = held[0]
+    if hint := unsorted(name, folder, top):
+        raise unexpected(
+            top.path,
+            f"All images lie in folders that are named {printable(name)}/, which is no class.",
+            hint=f"{hint} {EXPECTED}",
+        )
 
 
 def _examples(parts: Sequence[Part]) -> tuple[list[tuple[str | None, str, str]], list[str]]:

@@ -15,25 +15,32 @@ from autotl.pixels import printable
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _LABELS = frozenset({"labels", "label"})
 _ANNOTATIONS = frozenset({"annotations", "annotation"})
-_PICTURES = re.compile(r"(images?|imgs?|jpe?gimages)(train|val|test)?(\d{4})?", re.IGNORECASE)
+_PICTURES = re.compile(
+    r"((train|val|valid|test)[-_]?)?(images?|imgs?|jpe?gimages|photos?|pictures?)[-_]?"
+    r"(train|val|valid|test)?(\d{4})?",
+    re.IGNORECASE,
+)
 _DATED_SPLIT = re.compile(r"(.*?)[-_]?\d{4}$")
 _YOLO = re.compile(r"\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*$", re.IGNORECASE)
+_VOC = re.compile(r"\s*<annotation\b", re.IGNORECASE)
+_DECLARATION = re.compile(r"<\?xml.*?\?>", re.DOTALL)
 _PREFIX = re.compile(r"([^\W\d_]+(?:[-_ ][^\W\d_]+)*)[-_. (]*\d+\)?$")
 _MOST_LOOKED_AT = 4096
 
 
-def unlabelled(folder: Listing, expected: str) -> str:
-    """A hint for images that lie directly in `folder`: a table beside them that may name their
-    classes, or file names that seem to; else `expected`.
+def unlabelled(folder: Listing, expected: str, *, top: Listing) -> str:
+    """A hint for images that lie directly in `folder`, which is `top` or lies in it: a table there
+    that may name their classes, or file names that seem to; else `expected`.
     """
-    tables = sorted(_files(folder.path, TABLE_SUFFIXES))
+    places = (folder.path,) if folder.path == top.path else (folder.path, top.path)
+    tables = [place / name for place in places for name in sorted(_files(place, TABLE_SUFFIXES))]
     if len(tables) == 1:
-        path = quote(printable(str(folder.path / tables[0])))
+        path = quote(printable(str(tables[0])))
         return (
             f"If the table beside them names their classes, give it: autotl fit {path}. {expected}"
         )
     if tables:
-        named = ", ".join(map(printable, tables[:5]))
+        named = ", ".join(printable(table.name) for table in tables[:5])
         return (
             f"If one of the tables beside them ({named}) names their classes, give that instead "
             f"of the folder. {expected}"
@@ -60,6 +67,13 @@ def prefixes(folder: Listing) -> list[tuple[str, int]]:
     return found.most_common()
 
 
+def unsorted(name: str, folder: Listing, top: Listing) -> str:
+    """A hint for data whose one class folder is named as all images are; "" where its images may
+    well be of one class.
+    """
+    return unlabelled(folder, "", top=top).strip() if _PICTURES.fullmatch(name) else ""
+
+
 def boxes(top: Listing, below: Mapping[str, Listing]) -> str:
     """What in a folder says that its labels are boxes (YOLO, COCO, Pascal VOC); "" where nothing
     does, or where images lie in folders that may be classes.
@@ -71,7 +85,7 @@ def boxes(top: Listing, below: Mapping[str, Listing]) -> str:
     for where, (folder, inside) in places.items():
         sign = _sign(folder, inside)
         if sign and _no_classes(top, below) and _no_classes(folder, inside):
-            return sign.format(where=where)
+            return sign.format(where=where, place=where or "the folder")
     return ""
 
 
@@ -94,10 +108,9 @@ def _sign_beside(folder: Listing) -> str:
     if not folder.images:
         return ""
     if counts[".txt"] >= len(folder.images) / 2 and _first(folder, ".txt", _YOLO):
-        return "a text file of boxes lies beside each image of {where}. (YOLO)"
-    xml = re.compile(r"\s*(<\?xml.*)?<annotation|<annotation", re.IGNORECASE)
-    if counts[".xml"] >= len(folder.images) / 2 and _first(folder, ".xml", xml):
-        return "an XML file of boxes lies beside each image of {where}. (Pascal VOC)"
+        return "a text file of boxes lies beside each image in {place} (YOLO)"
+    if counts[".xml"] >= len(folder.images) / 2 and _first(folder, ".xml", _VOC):
+        return "an XML file of boxes lies beside each image in {place} (Pascal VOC)"
     return ""
 
 
@@ -129,10 +142,10 @@ def _first(folder: Listing, suffix: str, pattern: re.Pattern[str]) -> bool:
         for name in sorted(_files(place, (suffix,)))[:8]:
             try:
                 with (place / name).open("rb") as stream:
-                    lines = stream.read(_MOST_LOOKED_AT).decode("utf-8", "replace").splitlines()
+                    text = stream.read(_MOST_LOOKED_AT).decode("utf-8-sig", "replace")
             except OSError:
                 continue
-            said = [line for line in lines if line.strip() and not line.startswith("<?xml")]
+            said = [line for line in _DECLARATION.sub("", text).splitlines() if line.strip()]
             if said and name.casefold() != "classes.txt":
                 return pattern.match(said[0]) is not None
     return False

@@ -53,6 +53,39 @@ def test_a_table_in_the_train_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "table"),
+    [
+        (["train/1.png", "train/2.png", "test/3.png", "train.csv"], "train.csv"),
+        (["images/1.png", "images/2.png", "labels.csv"], "labels.csv"),
+        (["images/1.png", "images/2.png", "images/meta.tsv"], "images/meta.tsv"),
+        (["train/images/1.png", "test/images/2.png", "labels.jsonl"], "labels.jsonl"),
+    ],
+)
+def test_a_table_above_the_images_is_named(tmp_path: Path, names: list[str], table: str) -> None:
+    error = refusal(written(tmp_path, *names))
+    assert f"autotl fit {tmp_path}/{table}. Expected one folder" in error.hint
+
+
+def test_several_tables_above_the_images_are_listed(tmp_path: Path) -> None:
+    tables = ("sample_submission.csv", "train.csv")
+    error = refusal(written(tmp_path, "train_images/1.png", "train_images/2.png", *tables))
+    assert "train_images/ hold images directly" in error.message
+    assert "(sample_submission.csv, train.csv) names their classes" in error.hint
+
+
+def test_images_in_one_folder_whose_names_tell_classes(tmp_path: Path) -> None:
+    names = [f"images/{name}_{n}.jpg" for name in ("cat", "dog") for n in range(3)]
+    error = refusal(written(tmp_path, *names))
+    assert "named images/, which is no class" in error.message
+    assert "cat (3), dog (3)" in error.hint
+
+
+def test_one_folder_named_as_a_class_may_be_one(tmp_path: Path) -> None:
+    error = refusal(written(tmp_path, "cat/1.png", "cat/2.png", "labels.csv"))
+    assert "of one class, 'cat'" in error.message
+
+
+@pytest.mark.parametrize(
     "pattern_of_names", ["{}_{:02d}.png", "{}.{}.png", "{}{}.png", "{} ({}).png", "{}-{:04d}.png"]
 )
 def test_names_that_begin_with_classes_are_said(tmp_path: Path, pattern_of_names: str) -> None:
@@ -113,6 +146,12 @@ def test_class_folders_beside_boxes_go_on_as_ever(tmp_path: Path, beside: list[s
     write_class_folders(tmp_path, per_class=3)
     written(tmp_path, *beside)
     assert load(str(tmp_path), LOADERS).record.classes == ("apple", "birch", "cedar")
+
+
+def test_boxes_in_xml_of_one_line(tmp_path: Path) -> None:
+    written(tmp_path, "1.png")
+    (tmp_path / "1.xml").write_text("\ufeff<?xml version='1.0'?><annotation><object/></annotation>")
+    assert "beside each image in the folder (Pascal VOC)" in refusal(tmp_path).message
 
 
 def test_captions_are_no_boxes(tmp_path: Path) -> None:
