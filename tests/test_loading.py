@@ -292,6 +292,32 @@ def test_a_loader_that_fails_to_look_hurts_no_other(tmp_path: Path) -> None:
         assert "no luck" in "".join(caught.value.details), "an author sees the own fault"
 
 
+def test_what_a_loader_found_is_in_the_record() -> None:
+    dataset = dataset_of([picture(row) for row in range(4)], [0, 1] * 2, found="labels by 'x'")
+    assert load_own(dataset).record.reason == "labels by 'x'"
+
+
+def test_columns_reach_the_loader_that_heeds_them_and_no_other() -> None:
+    dataset = dataset_of([picture(row) for row in range(4)], [0, 1] * 2)
+    told: list[Mapping[str, Any]] = []
+
+    def give(data: Any, options: Mapping[str, Any]) -> Dataset:
+        told.append(dict(options))
+        return dataset
+
+    heeding = replace(loader_of(dataset), load=give, options=("label_column",))
+    load("x", [heeding], options={"label_column": "a", "own": "b"})
+    assert told == [{"label_column": "a", "own": "b"}]
+    with pytest.raises(UsageError, match=r"--group-column says nothing here.* own .it is ours."):
+        load("x", [heeding], options={"group_column": "a"})
+    other = loader_of(dataset, why=None)
+    loaders = [replace(heeding, matches=other.matches), loader_of(dataset, name="two")]
+    with pytest.raises(UsageError, match="--label-column says nothing here") as caught:
+        load("x", loaders, options={"label_column": "a"})
+    assert caught.value.hint == "Leave it out, or give a table (own)."
+    assert len(told) == 1
+
+
 def test_an_unknown_loader_is_told_the_nearest() -> None:
     with pytest.raises(UsageError, match="Did you mean 'arrays'"):
         load("x", LOADERS, options={"loader": "array"})

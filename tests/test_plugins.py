@@ -393,6 +393,7 @@ def test_everything_that_is_wrong_is_said_at_once():
         ({"kind": "smell"}, "kind"),
         ({"matches": "no"}, "matches is not a function"),
         ({"load": None}, "load is not a function"),
+        ({"options": ("colour",)}, "the option 'colour' is not known"),
     ],
 )
 def test_each_field_of_a_loader_is_checked(changes, text):

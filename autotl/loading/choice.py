@@ -13,7 +13,7 @@ from typing import Any
 from autotl.errors import DataError, UsageError
 from autotl.files import expanded, look
 from autotl.loading.nearly import nearly
-from autotl.records import Loader
+from autotl.records import COLUMNS, Loader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ def choose(data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]) -> 
     that the loader does not heed.
     """
     chosen = _chosen(data, loaders, options)
-    for option in options:
-        if option != "loader" and option not in chosen.loader.options:
+    for option in COLUMNS:
+        if option in options and option not in chosen.loader.options:
             raise _unheeded(option, chosen, loaders)
     return chosen
 

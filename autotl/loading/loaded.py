@@ -128,6 +128,7 @@ def _plain(dataset: Dataset) -> Dataset:
         classes=tuple(map(str, dataset.classes)),
         groups=None if dataset.groups is None else tuple(map(str, dataset.groups)),
         splits=None if dataset.splits is None else tuple(map(str, dataset.splits)),
+        found=str(dataset.found),
     )
 
 
