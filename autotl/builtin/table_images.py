@@ -218,17 +218,21 @@ def _place(folder: Path) -> _Place:
 
 
 def _chosen(places: Sequence[_Place], texts: Sequence[str], folder: Path) -> _Place | None:
-    """The one folder that holds nearly all; raises `DataError` where several below do."""
+    """The one folder that holds nearly all of the images, or else most of them (the others are then
+    missing); raises `DataError` where several folders below hold nearly all.
+    """
+    counts = [sum(place.file(text) is not None for text in texts) for place in places]
     least = (1 - _ALL_BUT) * len(texts)
-    good = [
-        place
-        for place in places
-        if sum(place.file(text) is not None for text in texts) >= max(least, 1)
-    ]
+    good = [place for place, count in zip(places, counts, strict=True) if count >= least]
     if len(good) > 1 and good[0].path != str(folder):
         several = ", ".join(f"{shown(Path(place.path).name)}/" for place in good[:5])
         raise DataError(
             f"{len(good)} folders beside the table hold the images that it names: {several}.",
             hint="Write the folder into the table's paths.",
         )
-    return good[0] if good else None
+    if good:
+        return good[0]
+    most = max(counts)
+    if 2 * most < len(texts) or counts.count(most) > 1:
+        return None
+    return places[counts.index(most)]

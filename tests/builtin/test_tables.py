@@ -581,6 +581,53 @@ def test_rows_that_name_no_image_are_set_aside(tmp_path: Path) -> None:
     assert aside[0].reason == "The table names no image in line 39."
 
 
+def test_letters_composed_in_the_table_and_not_on_the_disk_are_the_same(tmp_path: Path) -> None:
+    images(tmp_path, 2)
+    for number, form in enumerate(("NFC", "NFD")):
+        there = unicodedata.normalize(form, f"caf\u00e9{number}.png")
+        (tmp_path / f"{number:03d}.png").rename(tmp_path / there)
+    for form in ("NFC", "NFD"):
+        files = [unicodedata.normalize(form, f"caf\u00e9{number}.png") for number in range(2)]
+        found = load(write_csv(tmp_path / "t.csv", {"file": files, "label": ["a", "b"]}), {})
+        assert [len(found.read(row)) > 0 for row in range(2)] == [True, True]
+
+
+def test_names_that_no_file_can_have_are_set_aside(tmp_path: Path) -> None:
+    names = images(tmp_path, 38)
+    columns = {"file": [*names, "a\0.png", "b" * 300 + ".png"], "label": ["a", "b"] * 20}
+    aside = load_data(write_lines(tmp_path / "t.jsonl", columns), [LOADER]).record.set_aside
+    assert [one.reason for one in aside] == [
+        "What line 39 names can be no file's name.",
+        "It cannot be read: File name too long.",
+    ]
+
+
+def test_a_file_called_as_the_place_of_a_row_has_an_id_of_its_own(tmp_path: Path) -> None:
+    names = images(tmp_path, 38)
+    (tmp_path / "line 40").write_bytes((tmp_path / names[0]).read_bytes())
+    columns = {"file": [*names, "line 40", ""], "label": ["a", "b"] * 20}
+    found = load(write_lines(tmp_path / "t.jsonl", columns), {})
+    assert found.ids[38:] == ("line 40", "line 40 (2)")
+
+
+def test_an_empty_column_names_no_images(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "t.csv", {"file": [" ", ""], "label": ["a", "b"]})
+    with pytest.raises(DataError, match=r"Column 'file' of t\.csv is empty"):
+        load(path, {"input_column": "file"})
+
+
+def test_of_images_half_of_which_a_folder_holds_the_others_are_missing(tmp_path: Path) -> None:
+    images(tmp_path / "one")
+    files = [f"{number:03d}.png" for number in (0, 1, 2, 90, 91, 92)]
+    path = write_csv(tmp_path / "t.csv", {"file": files, "label": ["a", "b"] * 3})
+    with pytest.raises(DataError, match="3 of 6 examples cannot be read") as caught:
+        load_data(path, [LOADER])
+    assert caught.value.details[0] == "090.png: It cannot be read: No such file or directory."
+    path = write_csv(tmp_path / "t.csv", {"file": [*files, "93.png"], "label": ["a"] * 7})
+    with pytest.raises(DataError, match="None of the 7 images"):
+        load(path, {})
+
+
 def test_no_image_at_all_says_where_they_were_looked_for(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", {"file": ["a.png", "b.png"], "label": ["a", "b"]})
     with pytest.raises(DataError, match="None of the 2 images") as caught:
@@ -704,6 +751,18 @@ def test_the_structs_and_class_names_of_hugging_face(tmp_path: Path) -> None:
     assert found.classes == ("zebra", "yak", "ape")
     assert found.labels == (2, 0, 1) * 4
     assert found.read(7) == contents[7]
+
+
+def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"t\.parquet has no rows"):
+        load(write_parquet(tmp_path / "t.parquet", {"file": [], "label": []}), {})
+
+
+def test_of_many_columns_twelve_are_shown(tmp_path: Path) -> None:
+    columns = {f"c{number}": ["u", "v"] for number in range(15)}
+    with pytest.raises(DataError) as caught:
+        load(write_csv(tmp_path / "t.csv", columns), {})
+    assert caught.value.details[11:] == ("c11: 'u', 'v'", "and 3 more columns")
 
 
 def test_dates_and_nested_columns_of_parquet_hurt_nobody(tmp_path: Path) -> None:
