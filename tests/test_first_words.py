@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from autotl.cli.commands import FIRST
-from autotl.cli.console import show
+from autotl.cli.console import Live, show
 from autotl.cli.program import program, run
+from autotl.cli.running import _from_here
 from autotl.cli.scores import lines
 from autotl.delivery.judging import per_class
 from autotl.errors import RunFolderError
 from autotl.fitted import run_folder
 from autotl.prediction import open_model
-from autotl.records import Interval, Scores
+from autotl.records import Interval, Scores, SplitRecord
+from autotl.search.planning import Step
+from autotl.search.runner import _untried
+from autotl.train import default
 from tests.models import write_model
+from tests.test_decide import measured
 
 
 def test_without_arguments_there_is_a_short_first_screen(
@@ -212,3 +219,38 @@ def test_without_a_standard_error_the_work_is_done_all_the_same() -> None:
     code = "import os\nos.close(2)\nfrom autotl.fitted import _quiet\nwith _quiet():\n    print(1)"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"1\n"
+
+
+def test_what_does_not_fit_the_screen_goes_on_under_its_beginning() -> None:
+    live = Live(verbose=False)
+    out = io.StringIO()
+    live.console = Console(file=out, width=50, highlight=False)
+    record = SplitRecord(
+        train=1150, validation=288, test=359, dropped=0, digest="", notes=("word " * 20 + "[b]",)
+    )
+    live.step_finished("split", record, 1.25)
+    told = out.getvalue().splitlines()
+    assert told[0].startswith("✓ split     1,150 train, 288 validation")
+    assert told[1].rstrip() == " " * 12 + "1.2 s"
+    assert told[2].startswith("  ! word word")
+    assert told[3].startswith("    word")
+    assert told[-1].rstrip().endswith("[b]")  # no markup
+    assert max(map(len, told)) <= 50
+
+
+def test_the_run_s_folder_is_named_as_one_would_type_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _from_here(tmp_path / "autotl-runs" / "a-1") == "autotl-runs/a-1"
+    assert _from_here(Path("/elsewhere/a-1")) == "/elsewhere/a-1"
+
+
+def test_a_head_that_was_not_fitted_is_not_called_the_strategy() -> None:
+    """The probe is of that strategy too, and may well be the best."""
+    one = measured()
+    for taps, words in (((1, 2), "A head on all stages was not tried"), ((4,), "was not trained")):
+        recipe = default("feature-extraction", one, taps=taps)
+        assert words in _untried(Step(number=1, origin="default", recipe=recipe))
+    tuned = Step(number=1, origin="default", recipe=default("full-fine-tune", one))
+    assert _untried(tuned) == "full-fine-tune was not trained"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.text import Text
 
     from autotl.records import Trial
 
@@ -274,22 +275,32 @@ class Live:
 
     def step_finished(self, step: str, record: Any, seconds: float) -> None:
         """The step's line above the bar."""
-        from rich.markup import escape
+        from rich.text import Text
 
         from autotl.report.terminal import step_line
 
-        line = escape(step_line(record))
-        self.console.print(f"[green]✓[/] [bold]{step:<9}[/] {line} [dim]{seconds:.1f} s[/]")
+        line = Text.assemble(step_line(record), (f"  {seconds:.1f} s", "dim"))
+        self._hang(("✓", "green"), line, name=step)
         for remark in remarks(record, self.verbose):
-            self.console.print(f"  [yellow]![/] {escape(remark)}")
+            self._hang(("  !", "yellow"), Text(remark))
 
     def trial_finished(self, trial: Trial) -> None:
         """The trial's line above the bar."""
-        from rich.markup import escape
+        from rich.text import Text
 
         from autotl.report.terminal import trial_line
 
-        self.console.print(f"  [dim]{escape(trial_line(trial))}[/]")
+        self._hang(("   ", ""), Text(trial_line(trial), style="dim"))
+
+    def _hang(self, mark: tuple[str, str], text: Text, name: str = "") -> None:
+        """A line after its mark; what does not fit the screen goes on under its beginning."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1))
+        cells = [Text(*mark), *([Text(f"{name:<9}", style="bold")] if name else []), text]
+        table.add_row(*cells)
+        self.console.print(table)
 
     def note(self, message: str) -> None:
         """A remark on the run as a whole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -32,5 +33,11 @@ def finish(
     elif quiet:
         print(fitted.folder / "model.onnx")
     else:
-        show(summary(fitted.report, str(fitted.folder)))
+        show(summary(fitted.report, _from_here(fitted.folder)))
     return None
+
+
+def _from_here(folder: Path) -> str:
+    """The folder as one would type it: relative where it lies below this one."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if here in folder.parents else folder)

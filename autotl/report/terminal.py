@@ -88,8 +88,9 @@ def _decide(record: Decision) -> str:
 def _search(record: SearchRecord) -> str:
     score = record.best.result.metrics["accuracy"] if record.best.result else float("nan")
     failed = f", {record.failed} failed" if record.failed else ""
+    trials = "1 trial" if record.trials == 1 else f"{record.trials} trials"
     return (
-        f"{record.trials} trials{failed}; best is number {record.best.number} "
+        f"{trials}{failed}; best is number {record.best.number} "
         f"({record.best.recipe.strategy}), validation accuracy {score:.3f}; {record.stopped}"
     )
 

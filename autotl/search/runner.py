@@ -147,7 +147,8 @@ def _no_time(one: planning.Step) -> str:
 
 
 def _untried(one: planning.Step) -> str:
-    what = PASSED.get(one.origin)
+    several = selection.head_only(one.recipe) and len(one.recipe.taps) > 1
+    what = PASSED["head"] if several else PASSED.get(one.origin)
     return f"{what} was not tried" if what else f"{one.recipe.strategy} was not trained"
 
 
