@@ -136,18 +136,27 @@ def _converted(
 def _written(graph: Any, name: str, **options: Any) -> onnx.ModelProto:
     """A TensorFlow GraphDef as ONNX, as `tf2onnx.convert` writes it, in less memory and time.
 
-    To catch errors of its optimisers it would copy the graph before each, weights and all; here
-    they are raised.
+    To pass over an optimiser that fails (MobileNetV3 has one) tf2onnx copies the graph, weights and
+    all, before each of some 30 steps. Here that is done where one does fail, and only then.
     """
     import tensorflow as tf
     import tf2onnx
 
-    with tf.Graph().as_default() as given, _constants_left_alone(tf2onnx.graph.Node):
-        tf.import_graph_def(graph, name="")
-        written = tf2onnx.tfonnx.process_tf_graph(
-            given, continue_on_error=False, custom_op_handlers={"Erfc": (_erfc, [])}, **options
-        )
-        slim = tf2onnx.optimizer.optimize_graph(written, catch_errors=False)
+    def optimised(passing_over: bool) -> Any:
+        with tf.Graph().as_default() as given:
+            tf.import_graph_def(graph, name="")
+            written = tf2onnx.tfonnx.process_tf_graph(
+                given, continue_on_error=False, custom_op_handlers={"Erfc": (_erfc, [])}, **options
+            )
+        try:
+            return tf2onnx.optimizer.optimize_graph(written, catch_errors=passing_over)
+        except Exception as error:
+            if isinstance(error, MemoryError):
+                raise
+            return None
+
+    with _constants_left_alone(tf2onnx.graph.Node):
+        slim = optimised(passing_over=False) or optimised(passing_over=True)
         proto: onnx.ModelProto = slim.make_model(f"converted from {name}")
     return proto
 

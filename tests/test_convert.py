@@ -267,6 +267,28 @@ def test_convnext_converts() -> None:
     assert_equal(net, proto, draw.uniform(0, 255, (3, 64, 64, 3)).astype("float32"), 1e-4)
 
 
+def test_an_optimiser_that_fails_is_passed_over(
+    converted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tf2onnx import optimizer
+
+    class Failing:
+        graph_been_opt = False
+
+        def optimize(self, graph: Any, _: int) -> Any:
+            for node in graph.get_nodes():
+                graph.remove_node(node.name)
+            raise ValueError("max() arg is an empty sequence")
+
+    net, before = converted
+    steps = {"failing": Failing, **optimizer._get_optimizers()}
+    monkeypatch.setattr(optimizer, "_get_optimizers", lambda: steps)
+    after = convert.to_onnx(net)
+    assert sorted(node.op_type for node in after.graph.node) == sorted(
+        node.op_type for node in before.graph.node
+    )
+
+
 MEASURED = """
 import resource, sys
 import keras
