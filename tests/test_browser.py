@@ -30,7 +30,9 @@ def browser() -> Iterator[Any]:
         pytest.skip("There is no Chromium on this machine.")
     from playwright.sync_api import sync_playwright
 
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    options = ["--disable-dev-shm-usage"]  # containers have little of it
+    if os.geteuid() == 0:
+        options.append("--no-sandbox")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=found, args=options)
         yield opened

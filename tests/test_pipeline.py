@@ -165,6 +165,32 @@ def test_terminal_output_is_plain_and_complete(finished: tuple[Path, str, str]) 
         assert any(line.startswith(step) for line in err.splitlines()), step
 
 
+def test_the_page_shows_the_run_and_is_written_again_alike(
+    finished: tuple[Path, str, str], report: dict[str, Any]
+) -> None:
+    run = finished[0]
+    page = run / "report.html"
+    html = page.read_text("utf-8")
+    accuracy = report["evaluation"]["accuracy"]
+    assert f"<b>{100 * accuracy['value']:.1f} %</b>" in html
+    mistakes = report["evaluation"]["mistakes"]
+    confusion = np.array(report["evaluation"]["confusion"])
+    assert len(mistakes) == min(24, confusion.sum() - np.trace(confusion))
+    for one in mistakes:
+        assert confusion[one["label"], one["predicted"]] > 0
+        assert (run / one["thumbnail"]["path"]).stat().st_size == one["thumbnail"]["size"]
+    suspects = report["pictures"]["suspects"]
+    size = report["measurements"]["size"]
+    assert [one["example"]["id"] for one in suspects] == size["doubtful"]
+    assert [one["borne"] for one in suspects] == size["borne"]
+    shown = len(mistakes) + len(suspects) + 2 * len(report["pictures"]["near"])
+    assert html.count("data:image/jpeg") == shown
+    done = _autotl("report", str(run))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{page}\n"
+    assert page.read_text("utf-8") == html
+
+
 def test_model_card(finished: tuple[Path, str, str]) -> None:
     card = (finished[0] / "MODEL_CARD.md").read_text("utf-8")
     assert "non-commercial" in card
