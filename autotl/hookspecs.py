@@ -50,9 +50,9 @@ def autotl_step_finished(step: str, record: Any) -> None:
     `step` and the class of `record`, in `autotl.records`: "load" `LoadRecord`, "split"
     `SplitRecord`, "rank" `Ranking` (where several backbones were compared), "backbone"
     `LocatedBackbone`, "measure" `Measurements`, "decide" `Decision`, "estimate" `RunEstimate`,
-    "search" `SearchRecord`, "evaluate" `Evaluation`, "export" `Export`, "report" `ReportRecord`.
-    Not called for steps replayed from the journal. A return is ignored; an exception is reported as
-    a warning that names the plugin and changes nothing.
+    "search" `SearchRecord`, "evaluate" `Evaluation`, "export" `Export`, "pictures" `Pictures`,
+    "report" `ReportRecord`. Not called for steps replayed from the journal. A return is ignored; an
+    exception is reported as a warning that names the plugin and changes nothing.
     """
 
 

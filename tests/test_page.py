@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 
 import autotl
 from autotl.errors import RunFolderError
-from autotl.evaluate.figures import reliability, wilson
+from autotl.evaluate.figures import reliability
 from autotl.evaluate.mistakes import SHOWN, surest
 from autotl.fitted import Fitted, Inspection
 from autotl.records import Evaluation, ReportRecord, Size, from_json, to_json
 from autotl.report import brief, write
 from autotl.report.page import page, plots, tables, wording
-from autotl.report.page.advice import _wilson, advice
 from tests import pages
 
 
@@ -275,122 +274,6 @@ def test_a_run_without_mistakes_or_measurements_says_so(tmp_path: Path) -> None:
     assert "No finished trial was trained by epochs" in html
     assert "None: every test image was given its class." in html
     assert "<b>not measured</b>" in html
-
-
-# ---- advice ----
-
-
-@pytest.fixture
-def calm(tmp_path: Path) -> dict[str, Any]:
-    """A report that speaks for nothing."""
-    report = pages.report(pages.records(tmp_path, ("a", "b"), rows=4000, wrong=1))
-    report["data"]["set_aside"] = []
-    size = report["measurements"]["size"]
-    size |= {"doubts": 0, "near_copies": 0, "near_leaks": 0, "imbalance": 1.0}
-    report["measurements"]["curve"] = []
-    assert advice(report) == []
-    return report
-
-
-def _only(report: dict[str, Any]) -> tuple[str, str]:
-    (one,) = advice(report)
-    return one.do, one.because
-
-
-def test_without_evidence_there_is_no_advice(calm: dict[str, Any], tmp_path: Path) -> None:
-    assert "speak for nothing in particular" in page(calm, tmp_path)
-
-
-def test_each_piece_of_advice_names_its_figures(calm: dict[str, Any]) -> None:
-    size, found = calm["measurements"]["size"], calm["evaluation"]
-
-    def told(change: dict[str, Any], place: dict[str, Any]) -> tuple[str, str]:
-        before = {key: place.get(key) for key in change}
-        place |= change
-        answer = _only(calm)
-        place |= before
-        return answer
-
-    do, why = told({"doubts": 3, "doubtful": ["x", "y"], "examined": 90}, size)
-    assert "'x', 'y'" in do
-    assert "Of 90 training examples looked at, 3 have" in why
-    do, why = told({"near_copies": 50, "near_leaks": 2, "examined": 90}, size)
-    assert "group" in do
-    assert "50 of 90" in why
-    assert "2 of 5 validation" in why
-    do, why = told({"imbalance": 7.5}, size)
-    assert "--metric balanced-accuracy" in do
-    assert "7.5 times" in why
-    points = [{"examples": 100, "accuracy": 0.8}, {"examples": 200, "accuracy": 0.85}]
-    do, why = told({"curve": points}, calm["measurements"])
-    assert "more examples" in do
-    assert "From 100 to 200 training examples the linear probe rose by 5.0 points" in why
-    assert told({"size_reason": "Only 96."}, calm["backbone"])[1] == "Only 96."
-    do, why = told({"name": "embedded"}, calm["backbone"])
-    assert "autotl-keras-applications" in do
-    assert "80.0 %, 70.0 % with random weights" in why
-    wide = {"value": 0.8, "low": 0.6, "high": 0.9}
-    assert "60.0 to 90.0 %" in told({"accuracy": wide}, found)[1]
-
-
-def test_a_flat_curve_or_noise_asks_for_no_more_examples(calm: dict[str, Any]) -> None:
-    calm["measurements"]["curve"] = [
-        {"examples": 100, "accuracy": 0.8},
-        {"examples": 200, "accuracy": 0.805},
-    ]
-    assert advice(calm) == []
-    calm["measurements"]["curve"][1]["accuracy"] = 0.85
-    for one in calm["measurements"]["probes"]:
-        one["examples"] = 60
-    assert advice(calm) == [], "five points are within the noise of 60 images"
-
-
-def test_a_training_that_was_cut_while_it_rose_asks_for_time(calm: dict[str, Any]) -> None:
-    result = calm["search"]["best"]["result"]
-    result["stopped"] = "deadline"
-    assert "after 3 of 10 epochs" in _only(calm)[1]
-    for epoch in result["history"]:
-        epoch["accuracy"] = 0.9
-    assert advice(calm) == []
-
-
-def test_a_strategy_that_was_never_trained_asks_for_time(calm: dict[str, Any]) -> None:
-    calm["search"]["ledger"] = calm["search"]["ledger"][:1]
-    do, why = _only(calm)
-    assert "--budget" in do
-    assert why.startswith("full-fine-tune is predicted to reach 85.0 % (70.0 to 95.0) in 2.5 min")
-
-
-def test_weak_classes_are_named_with_their_counts(tmp_path: Path) -> None:
-    report = pages.report(pages.records(tmp_path, ("a", "b", "c"), rows=600, wrong=1))
-    found = report["evaluation"]
-    found["confusion"] = [[100, 0, 0], [40, 60, 0], [1, 0, 99]]
-    found["accuracy"] = {"value": 259 / 300, "low": 0.82, "high": 0.9}
-    (why,) = (one.because for one in advice(report) if "weakest" in one.do)
-    assert "Of 1 class" in why
-    assert "'b': 60 of 100 right (50.2 to 69.1 %, 200 examples in all)" in why
-    assert "most often called 'a'" in why
-
-
-def test_abstaining_is_advised_where_the_sure_are_right(calm: dict[str, Any]) -> None:
-    def one(low: float, many: int, right: float) -> dict[str, Any]:
-        return {"low": low, "high": low + 0.1, "examples": many, "accuracy": {"value": right}}
-
-    calm["evaluation"]["reliability"] = [one(0.5, 100, 0.6), one(0.9, 200, 0.98)]
-    do, why = _only(calm)
-    assert "--target-precision" in do
-    assert "Of the 200 test images" in why
-    assert "98.0 %" in why
-    assert "of the other 100, 60.0 %" in why
-    calm["evaluation"]["abstention"] = {"target_precision": 0.9, "threshold": 0.0, "bound": 0.95}
-    assert advice(calm) == []
-
-
-@given(st.integers(0, 300), st.integers(1, 300))
-def test_the_interval_is_scipy_s(right: int, of: int) -> None:
-    right = min(right, of)
-    found = wilson(np.arange(of) < right)
-    assert _wilson(right, of) == pytest.approx((found.low, found.high), abs=1e-4)
 
 
 # ---- what evaluation keeps for it ----

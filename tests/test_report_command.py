@@ -16,7 +16,7 @@ import autotl
 from autotl import pipeline
 from autotl.cli.program import run
 from autotl.errors import RunFolderError
-from autotl.records import ReportRecord, to_json
+from autotl.records import Pictures, ReportRecord, to_json
 from autotl.report import write
 from autotl.request import request
 from autotl.run import open_run, reopen
@@ -29,7 +29,10 @@ ROOT = Path(__file__).parents[1]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "run"
     with open_run(folder, to_json(request(data="digits")), name="digits") as opened:
-        found = write(pages.records(folder, ("a", "b")), folder)
+        records = pages.records(folder, ("a", "b"))
+        shown, found = records.pictures, write(records, folder)
+        assert shown is not None
+        opened.once("pictures", Pictures, lambda: shown)
         opened.once("report", ReportRecord, lambda: found)
     return folder
 
@@ -62,6 +65,22 @@ def test_a_page_that_was_changed_is_refused_until_it_is_written_again(finished: 
         pipeline.resume(finished)
     assert run(["report", str(finished)]) == 0
     assert pipeline.resume(finished).folder == finished
+
+
+def test_a_thumbnail_that_was_changed_is_refused_on_resume_and_left_out_of_the_page(
+    finished: Path,
+) -> None:
+    with reopen(finished, read_only=True) as opened:
+        shown = opened.recorded("pictures", Pictures)
+    assert shown is not None
+    thumbnail = shown.suspects[0].example.thumbnail
+    assert thumbnail is not None
+    (finished / thumbnail.path).write_bytes(b"else")
+    with pytest.raises(RunFolderError, match=thumbnail.path):
+        pipeline.resume(finished)
+    before = (finished / "report.html").read_text("utf-8").count("no picture")
+    assert run(["report", str(finished)]) == 0
+    assert (finished / "report.html").read_text("utf-8").count("no picture") > before
 
 
 def test_a_page_of_another_renderer_takes_the_first_one_s_place(
