@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from autotl.errors import RunFolderError, UsageError
+from autotl.errors import RunFolderError, UnreadableError, UsageError
 
 if TYPE_CHECKING:
     from autotl.records import FileRef
 
 _START_ANEW = "Start a new run in another folder."
 _PUT_BACK = f"Put the file back as it was, or: {_START_ANEW[0].lower()}{_START_ANEW[1:]}"
+MOST_IMAGE = 2**30
+"""Bytes of one encoded image; the largest that is decoded has fewer even without compression."""
 _NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
@@ -48,6 +50,17 @@ def expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         return path
+
+
+def out_folder(out: str | Path | None) -> Path | None:
+    """The folder that `--out` names, None where it is not given; raises `UsageError` for ""."""
+    if out is None:
+        return None
+    if not str(out).strip():
+        raise UsageError("--out is empty.", hint="Name a new folder, or leave the option out.")
+    if "\0" in str(out):
+        raise UsageError(f"--out is {str(out)!r}: no file's name holds a null character.")
+    return expanded(Path(out))
 
 
 def homeless(path: Path) -> bool:
@@ -104,6 +117,25 @@ def checked(ref: FileRef, root: Path) -> Path:
             f"{path} is not the file that the run wrote: its content differs.", hint=_PUT_BACK
         )
     return path
+
+
+def image_bytes(path: Path) -> bytes:
+    """The content of an image's file.
+
+    Raises `UnreadableError` for what is no regular file, since to open a pipe would wait for who
+    writes into it and a device has no end, and for more than `MOST_IMAGE` bytes; `OSError` where
+    the file cannot be read.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise UnreadableError("It is not a regular file.")
+    if about.st_size > MOST_IMAGE:
+        raise UnreadableError(f"The file has more than {MOST_IMAGE:,} bytes.")
+    with path.open("rb") as handle:
+        content = handle.read(MOST_IMAGE + 1)  # it may have grown
+    if len(content) > MOST_IMAGE:
+        raise UnreadableError(f"The file has more than {MOST_IMAGE:,} bytes.")
+    return content
 
 
 def write_atomically(path: Path, writer: Callable[[Path], None]) -> Path:

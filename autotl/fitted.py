@@ -132,11 +132,15 @@ def load(run: str | Path) -> Fitted:
             else "Name a run's folder.",
         )
     try:
-        return Fitted(folder, dict(json.loads(report.read_bytes())))
-    except (ValueError, TypeError) as error:
+        told = json.loads(report.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(
-            f"{report} is damaged: {error}.", hint="Put it back, or start a new run."
+            f"{report} cannot be read: {error}.",
+            hint=f"Remove it and have it written again: autotl resume {quote(str(folder))}",
         ) from error
+    if not isinstance(told, dict):
+        raise RunFolderError(f"{report} is no report of a run.", hint="Name a run's folder.")
+    return Fitted(folder, told)
 
 
 def run_folder(named: str | Path) -> Path:

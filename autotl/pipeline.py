@@ -15,7 +15,7 @@ from autotl import decide, evaluate, export, measure, report, search
 from autotl.activations import cache_folder, holding
 from autotl.cluster import Cluster, check, check_pixels
 from autotl.errors import RunFolderError
-from autotl.files import expanded, look
+from autotl.files import expanded, look, out_folder
 from autotl.fitted import Fitted, Inspection, load, run_folder
 from autotl.loading import Loaded
 from autotl.plugins import AUTO, Plugins, choose_backbone, choose_input_size, discover, located
@@ -132,9 +132,7 @@ def _started(
     if cluster is not None:
         check(cluster)
     name = Path(asked.data).stem if asked.data else "arrays"
-    with open_run(
-        expanded(Path(out)) if out else None, to_json(asked), name=name, plugins=plugins.versions()
-    ) as run:
+    with open_run(out_folder(out), to_json(asked), name=name, plugins=plugins.versions()) as run:
         given = _given(asked.data, data)
         return _steps(run, asked, given, plugins, listener, cluster)
 

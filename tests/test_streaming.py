@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autotl import files
 from autotl.errors import DataError, UsageError
 from autotl.prediction import Model, open_model, predict, reading
 from tests import crafted
@@ -401,7 +402,7 @@ def test_few_narrow_images_are_run_together(tmp_path: Path) -> None:
 def test_a_file_too_large_for_an_image_is_not_read_whole(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MOST_FILE", 1_000)
+    monkeypatch.setattr(files, "MOST_IMAGE", 1_000)
     (tmp_path / "a.bmp").write_bytes(encoded(RED, ".bmp") + b"\0" * 1_000)
     (tmp_path / "b.png").write_bytes(encoded(RED))
     first, second = predict(model, tmp_path)

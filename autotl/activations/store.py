@@ -67,8 +67,11 @@ class Usage:
 def cache_folder() -> Path:
     """The store's folder, in `AUTOTL_CACHE`, by default in the user's cache folder for autotl.
 
-    Raises `UsageError` where that is in a home folder that there is not.
+    Raises `UsageError` where that is in a home folder that there is not, or `AUTOTL_CACHE_GB` is
+    no number.
     """
+    if stated := os.environ.get("AUTOTL_CACHE_GB"):
+        _gigabytes(stated)
     return cache_home() / "store-1"
 
 
@@ -281,11 +284,15 @@ def _tell_of_the_cap(folder: Path, size: int, limit: int) -> None:
 
 def _gigabytes(stated: str) -> int:
     try:
-        return int(float(stated) * 10**9)
-    except (ValueError, OverflowError) as error:
+        size = int(float(stated) * 10**9)
+    except (ValueError, OverflowError):
+        size = -1
+    if size < 0:
         raise UsageError(
-            f"AUTOTL_CACHE_GB is {stated!r}, which is no number of gigabytes."
-        ) from error
+            f"AUTOTL_CACHE_GB is {stated!r}, which is no number of gigabytes.",
+            hint="Set it to a number such as 20, or unset it.",
+        )
+    return size
 
 
 def _records(folder: Path) -> list[Path]:

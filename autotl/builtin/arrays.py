@@ -129,7 +129,8 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 def _archive(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
-        raise DataError(f"There is no file {path}.")
+        what = "is no file" if path.exists() else "does not exist"
+        raise DataError(f"{path} {what}.", hint="Give the path of an .npz file.")
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

@@ -7,6 +7,7 @@ not followed, and no more than `MOST_FOLDERS` directories are listed for one set
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -140,12 +141,17 @@ def look_alikes(classes: Sequence[str]) -> list[str]:
     """Remarks on classes whose names differ only by case or blanks."""
     alike = defaultdict(list)
     for name in classes:
-        alike["".join(name.split()).casefold()].append(name)
+        alike["".join(filter(_is_seen, name)).casefold()].append(name)
     return [
         "These classes differ only by case or blanks: " + ", ".join(f"'{n}'" for n in names) + "."
         for names in alike.values()
         if len(names) > 1
     ]
+
+
+def _is_seen(letter: str) -> bool:
+    """Neither a blank nor a letter that is not shown, such as a joiner of width zero."""
+    return not letter.isspace() and unicodedata.category(letter) != "Cf"
 
 
 def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
@@ -156,7 +162,10 @@ def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
                 if not entry.name.startswith(".") and entry.name.casefold() not in _SYSTEM_NAMES:
                     yield entry
     except OSError as error:
-        raise DataError(f"The folder {path} cannot be listed: {error.strerror}.") from error
+        raise DataError(
+            f"The folder {path} cannot be listed: {error.strerror}.",
+            hint="Check its permissions, or move it elsewhere.",
+        ) from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -136,10 +136,15 @@ def _refuse_unlabelled(top: Listing, below: Mapping[str, Listing]) -> None:
             hint=unlabelled(first, EXPECTED, top=top),
         )
     if not with_images and top.images:
+        one = len(top.images) == 1
+        held = (
+            "1 image directly, so that its class is"
+            if one
+            else (f"{len(top.images):,} images directly, so that their classes are")
+        )
         raise unexpected(
             top.path,
-            f"The folder {top.path} holds {len(top.images)} images directly, "
-            "so that their classes are not known.",
+            f"The folder {top.path} holds {held} not known.",
             hint=unlabelled(top, EXPECTED, top=top),
         )
 

@@ -26,6 +26,7 @@ from autotl.builtin.folder_splits import EXPECTED, Part, parts_of, root_of, unex
 from autotl.builtin.near_misses import unsorted
 from autotl.builtin.nested_folders import NESTED, TOP, is_deep
 from autotl.builtin.split_names import split_of
+from autotl.files import image_bytes
 from autotl.hookspecs import hookimpl
 from autotl.pixels import printable
 from autotl.records import Dataset, Loader
@@ -71,7 +72,7 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
         ids=tuple(printable(file) for file in files),
         labels=tuple(number[name] for _, name, _ in examples),
         classes=tuple(classes),
-        read=lambda row: (base / files[row]).read_bytes(),
+        read=lambda row: image_bytes(base / files[row]),
         splits=None if parts[0].split is None else tuple(str(split) for split, _, _ in examples),
         warnings=(*remarks, *more, *look_alikes(classes)),
     )

@@ -42,6 +42,7 @@ from autotl.builtin.folder_splits import (
 )
 from autotl.builtin.split_names import split_of
 from autotl.errors import DataError
+from autotl.files import image_bytes
 from autotl.hookspecs import hookimpl
 from autotl.pixels import printable
 from autotl.records import SPLITS, Dataset, Loader
@@ -128,7 +129,7 @@ def load(data: Any, options: Mapping[str, Any], *, how: str) -> Dataset:
         ids=tuple(printable(file) for file in files),
         labels=tuple(number[_class(how, leaf)] for leaf, _ in rows),
         classes=tuple(classes),
-        read=lambda row: (base / files[row]).read_bytes(),
+        read=lambda row: image_bytes(base / files[row]),
         groups=groups,
         splits=None if leaves[0].split is None else tuple(str(leaf.split) for leaf, _ in rows),
         warnings=(*found.remarks, *_about(how, leaves), *look_alikes(classes)),

@@ -14,6 +14,7 @@ from typing import Any
 
 from autotl.builtin.table import Table, is_nested, listed, shown, sketch, text_of
 from autotl.errors import DataError, UnreadableError
+from autotl.files import image_bytes
 from autotl.pixels import IMAGE_SUFFIXES
 
 _ALL_BUT = 0.05
@@ -119,7 +120,7 @@ def _content(path: str | None, place: str) -> bytes:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - one name for both calls
             raise UnreadableError(f"What {place} names is no file.")
-        return Path(path).read_bytes()
+        return image_bytes(Path(path))
     except ValueError as error:
         raise UnreadableError(f"What {place} names can be no file's name.") from error
 

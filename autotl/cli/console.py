@@ -139,7 +139,10 @@ def remarks(record: Any, verbose: bool) -> list[str]:
     found += filter(None, (getattr(record, name, "") for name in ("instead", "size_reason")))
     if verbose:
         aside = getattr(record, "set_aside", ())
-        return found + [f"set aside: {each.id}: {each.reason}" for each in aside]
+        found += (f"set aside: {each.id}: {each.reason}" for each in aside)
+    found = [plain(line) for line in found]  # names of files and classes may steer a terminal
+    if verbose:
+        return found
     more = len(found) - MOST_REMARKS
     return found[:MOST_REMARKS] + ([f"and {more} more; -v shows all"] if more > 0 else [])
 
@@ -196,7 +199,7 @@ class Plain:
         """The step's line."""
         from autotl.report.terminal import step_line
 
-        self._say(f"{step:<9} {step_line(record)}  [{seconds:.1f} s]")
+        self._say(f"{step:<9} {plain(step_line(record))}  [{seconds:.1f} s]")
         for remark in remarks(record, self.verbose):
             self._say(f"  ! {remark}")
 
@@ -279,10 +282,10 @@ class Live:
 
         from autotl.report.terminal import step_line
 
-        line = Text.assemble(step_line(record), (f"  {seconds:.1f} s", "dim"))
+        line = Text.assemble(plain(step_line(record)), (f"  {seconds:.1f} s", "dim"))
         self._hang(("✓", "green"), line, name=step)
         for remark in remarks(record, self.verbose):
-            self._hang(("  !", "yellow"), Text(remark))
+            self._hang(("  !", "yellow"), Text(plain(remark)))
 
     def trial_finished(self, trial: Trial) -> None:
         """The trial's line above the bar."""

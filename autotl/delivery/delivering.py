@@ -16,7 +16,7 @@ from autotl.errors import DiskError, ParityError, RunFolderError, UsageError
 from autotl.export.asking import Subject
 from autotl.export.formats import Format, Source, format_named
 from autotl.export.gate import Checked
-from autotl.files import expanded, file_ref, sync
+from autotl.files import file_ref, out_folder, sync
 from autotl.fitted import load
 from autotl.plugins import discover
 from autotl.preparation import same_split
@@ -63,7 +63,7 @@ def deliver(
     heard = listener or Silent()
     format_ = format_named(to)
     folder = load(run).folder
-    target = expanded(Path(out)) if out else folder / "export" / format_.name
+    target = out_folder(out) or folder / "export" / format_.name
     _check_absent(target)
     with reopen(folder, read_only=True, locked=True) as opened, Worker() as worker:
         worker.warm()

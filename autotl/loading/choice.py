@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from autotl.errors import DataError, UsageError
 from autotl.files import expanded, look
 from autotl.loading.nearly import nearly
 from autotl.records import COLUMNS, Loader
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,11 @@ def missing(data: Any, loaders: Sequence[Loader]) -> DataError | None:
     """The error for a path that does not exist; None where `data` exists or is no path."""
     if not isinstance(data, str | os.PathLike) or look(expanded(Path(data))):
         return None
+    if _ADDRESS.match(str(data)):
+        return DataError(
+            f"'{data}' is an address, and only what lies on this machine is read.",
+            hint="Download it, unpack it where it is an archive, and give the folder.",
+        )
     near = _near(expanded(Path(data)), [loader.name for loader in loaders])
     guess = f" Did you mean {near}?" if near else ""
     return DataError(f"There is no file or folder '{data}'.{guess}", hint=_readable(loaders))

@@ -67,7 +67,8 @@ def in_folder(folder: Path) -> Iterator[Item]:
     """The images in a folder and in those below it, by path; raises `DataError` for none."""
     paths = sorted(
         path
-        for path in folder.rglob("*")
+        for above, _, names in os.walk(folder, onerror=_raise_unlisted)
+        for path in (Path(above, name) for name in names)
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
     )
     if not paths:
@@ -76,3 +77,10 @@ def in_folder(folder: Path) -> Iterator[Item]:
             hint=f"Files are known by their suffix: {', '.join(sorted(IMAGE_SUFFIXES))}.",
         )
     yield from ((printable(str(path)), path) for path in paths)
+
+
+def _raise_unlisted(error: OSError) -> None:
+    raise DataError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}.",
+        hint="Check its permissions, or leave it out.",
+    ) from error

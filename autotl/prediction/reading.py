@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import threading
 import warnings
 from collections import deque
@@ -18,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotl.errors import UnreadableError
+from autotl.files import image_bytes
 from autotl.pixels import MAX_PIXELS, decode
 from autotl.prediction.inputs import Content, Item
 
 Pixels = NDArray[np.uint8]
 
 MOST_THREADS = 8
-MOST_FILE = 2**30
-"""Bytes of one encoded image; the largest that is decoded has fewer even without compression."""
 MOST_BYTES = 128_000_000
 """Decoded pixels that may wait; those that the threads are at come on top, one image a thread."""
 
@@ -136,21 +134,11 @@ def _plain(content: Content) -> Pixels | None:
 def _read(content: Content) -> Pixels | str:
     try:
         given = content() if callable(content) else content
-        return decode(_whole(given) if isinstance(given, Path) else given)
+        return decode(image_bytes(given) if isinstance(given, Path) else given)
     except UnreadableError as error:
         return error.message
     except OSError as error:
         return f"The file cannot be read: {error.strerror}."
-
-
-def _whole(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for who writes into it
-        raise UnreadableError("It is not a regular file.")
-    with path.open("rb") as handle:
-        content = handle.read(MOST_FILE + 1)
-    if len(content) > MOST_FILE:
-        raise UnreadableError(f"The file has more than {MOST_FILE:,} bytes.")
-    return content
 
 
 # ---- Pillow's remarks ----

@@ -49,7 +49,7 @@ class Run:
         journal: Journal,
         *,
         fresh: bool = False,
-        made: bool = False,
+        made: tuple[Path, ...] = (),
     ) -> None:
         self.folder = folder.absolute()
         self.name: str = described["name"]
@@ -76,13 +76,14 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         a_bug = isinstance(error, InternalError | WorkerError)
-        if isinstance(error, AutotlError) and not a_bug:
+        if isinstance(error, AutotlError | MemoryError) and not a_bug:
             self.abandon()
         self.close()
 
     def abandon(self) -> bool:
         """Close and remove a run that was begun here and has measured nothing, its folder too
-        where it was made for it; say whether it did. Any other run is left as it is.
+        and those above it where they were `made` for it (the lowest first); say whether it did.
+        Any other run is left as it is.
         """
         if self.kept():
             return False
@@ -90,8 +91,8 @@ class Run:
         with contextlib.suppress(OSError):
             for name in _OPENED_WITH:
                 (self.folder / name).unlink(missing_ok=True)
-            if self._made:
-                self.folder.rmdir()
+            for folder in self._made:
+                folder.rmdir()
         self.close()
         return True
 

@@ -102,7 +102,10 @@ def disk(path: Path) -> Iterator[None]:
                 f"{path} cannot be written: {error.strerror}.",
                 hint="Name a folder that you may write to with --out.",
             ) from error
-        raise RunFolderError(f"{path} cannot be used: {error}.") from error
+        raise RunFolderError(
+            f"{path} cannot be used: {error.strerror or error}.",
+            hint="Name another folder with --out.",
+        ) from error
 
 
 def full_disk(error: BaseException) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
 from collections.abc import Mapping
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from platform import python_version
 from shlex import quote
@@ -25,6 +27,8 @@ LEAST_FREE_BYTES = 64 << 20
 LONGEST_STEM = 200
 """Bytes of the data's name in the run folder's; file systems allow 255 in all."""
 
+_FACTS = {"schema": str, "name": str, "request": dict, "versions": dict, "plugins": dict}
+_LOST = "Put back a copy of it if there is one, or start a new run."
 _OWN_REMAINS = re.compile(r"\.lock|\.writing-.*")
 _UNFINISHED = re.compile(r"\.(writing|gate|probe)-.+")
 _LEFT_IN = (".*", "trials/*/.*", "export/.*")
@@ -67,8 +71,11 @@ def open_run(
     `request` is JSON-ready; `plugins` maps distributions to versions. Raises `RunFolderError`
     where `out` is not empty, a file, or not writable, `DiskError` where the disk is full.
     """
-    made = out is None or look(out) is None
-    folder = _new_folder(name) if out is None else _empty_folder(out)
+    root = Path("autotl-runs") if out is None else out
+    made = _missing(root.absolute())
+    folder = _new_folder(root, name) if out is None else _empty_folder(root)
+    if out is None:
+        made = (folder.absolute(), *made)
     with disk(folder):
         _check_free(folder)
         lock = _lock(folder)
@@ -103,6 +110,11 @@ def reopen(path: Path | str, *, read_only: bool = False, locked: bool = False) -
     journal = folder / "journal.jsonl"
     if read_only and not locked:
         return Run(folder, described, None, Journal.read(journal))
+    if not os.access(folder, os.W_OK):
+        raise RunFolderError(
+            f"{folder} cannot be written: Permission denied.",
+            hint="Go on with it as the user whose it is, or copy it.",
+        )
     with disk(folder):
         _check_free(folder)
         lock = _lock(folder)
@@ -127,8 +139,12 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _new_folder(name: str) -> Path:
-    root = Path("autotl-runs")
+def _missing(folder: Path) -> tuple[Path, ...]:
+    """The folder and those above it that do not exist, the lowest first."""
+    return tuple(takewhile(lambda path: look(path) is None, (folder, *folder.parents)))
+
+
+def _new_folder(root: Path, name: str) -> Path:
     stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
     stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
     with disk(root):
@@ -169,14 +185,23 @@ def _described(folder: Path) -> dict[str, Any]:
         raise RunFolderError(f"{folder} {said}.", hint="Name the folder that `autotl fit` made.")
     try:
         found = msgspec.json.decode(file.read_bytes())
-        missing = {"schema", "name", "request", "versions", "plugins"} - set(found)
-    except (msgspec.DecodeError, TypeError, OSError) as error:
-        raise RunFolderError(f"{file} cannot be read: {error}.") from error
-    if missing:
-        raise RunFolderError(f"{file} is incomplete: {', '.join(sorted(missing))} missing.")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise RunFolderError(f"{file} cannot be read: {error}.", hint=_LOST) from error
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{file} cannot be read: it holds no JSON object.", hint=_LOST)
+    if missing := sorted(_FACTS.keys() - found):
+        raise RunFolderError(f"{file} is incomplete: {', '.join(missing)} missing.", hint=_LOST)
     if found["schema"] != SCHEMA:
-        raise RunFolderError(f"{file} has schema {found['schema']}; this autotl reads {SCHEMA}.")
-    return dict(found)
+        raise RunFolderError(
+            f"{file} has schema {found['schema']}; this autotl reads {SCHEMA}.",
+            hint="Use the version of autotl that wrote it, or start a new run.",
+        )
+    if wrong := sorted(name for name, kind in _FACTS.items() if type(found[name]) is not kind):
+        raise RunFolderError(
+            f"{file} is damaged: {', '.join(wrong)} of another kind than autotl writes.",
+            hint=_LOST,
+        )
+    return found
 
 
 def _check_free(folder: Path) -> None:
