@@ -15,6 +15,7 @@ from tests.bad import (
     options,
     runs,
     surroundings,
+    tables,
 )
 from tests.bad.case import Case
 
@@ -24,6 +25,7 @@ KINDS: dict[str, tuple[Case, ...]] = {
     "images": images.CASES,
     "arrays": arrays.CASES,
     "archives": archives.CASES,
+    "tables": tables.CASES,
     "options": options.CASES,
     "models": models.CASES,
     "runs": runs.CASES,
