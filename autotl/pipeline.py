@@ -78,8 +78,9 @@ def fit(
     `data` is a folder of class folders, a table (CSV, TSV, JSON lines, Parquet) or pandas data
     frame, whose columns are found or named (`input_column`, `label_column`, `group_column`,
     `split_column`; "none" leaves out one of the last two), a `.npz` file, an embedded name such as
-    "digits", arrays `(images, labels)`, or a `tf.data.Dataset` of such pairs. `budget` is seconds or a duration such as "10m"; without
-    `budget` and `trials` it is ten minutes. What the engine decides can be settled: `strategy`,
+    "digits", arrays `(images, labels)`, or a `tf.data.Dataset` of such pairs. `budget` is seconds
+    or a duration such as "10m"; without it and `trials` it is ten minutes. What the engine decides
+    can be settled: `strategy`,
     `backbone`, `input_size` in pixels, the last `frozen` stage of partial freeze, the stage that
     feature extraction reads (`tap`), the `learning_rate` of the other strategies, the `resize`
     policy ("squash" or "crop", else the backbone's own). With a `target_precision` (between 0 and

@@ -17,10 +17,9 @@ from typing import IO, Any
 from PIL import Image
 
 from autotl.errors import DataError, UnreadableError, UsageError
-from autotl.files import look
+from autotl.files import MOST_IMAGE, look
 from autotl.pixels import FORMATS, printable
 from autotl.prediction.inputs import Item, in_folder, items
-from autotl.prediction.reading import MOST_FILE
 
 NAME = "-"
 _CHUNK = 65_536
@@ -96,8 +95,8 @@ def _whole(head: bytes, chunks: Iterator[bytes]) -> bytes | Callable[[], Any]:
     for chunk in chunks:
         parts.append(chunk)
         size += len(chunk)
-        if size > MOST_FILE:
-            return _raising(f"The standard input has more than {MOST_FILE:,} bytes.")
+        if size > MOST_IMAGE:
+            return _raising(f"The standard input has more than {MOST_IMAGE:,} bytes.")
     return b"".join(parts)
 
 
