@@ -28,6 +28,8 @@ from autotl.records import (
 )
 from autotl.report import SCHEMA, brief, decided, foretold, inspected, render
 
+NO_RUN = "Name a run's folder; a new run begins with: autotl fit DATA"
+
 if TYPE_CHECKING:
     import keras
 
@@ -127,9 +129,7 @@ def load(run: str | Path) -> Fitted:
         unfinished = look(folder / "run.json") == "file"
         raise RunFolderError(
             f"{folder} holds {'an unfinished run' if unfinished else 'no run'}.",
-            hint=f"Go on with: autotl resume {quote(str(folder))}"
-            if unfinished
-            else "Name a run's folder.",
+            hint=f"Go on with: autotl resume {quote(str(folder))}" if unfinished else NO_RUN,
         )
     try:
         told = json.loads(report.read_text("utf-8"))
@@ -139,7 +139,7 @@ def load(run: str | Path) -> Fitted:
             hint=f"Remove it and have it written again: autotl resume {quote(str(folder))}",
         ) from error
     if not isinstance(told, dict):
-        raise RunFolderError(f"{report} is no report of a run.", hint="Name a run's folder.")
+        raise RunFolderError(f"{report} is no report of a run.", hint=NO_RUN)
     return Fitted(folder, told)
 
 
@@ -153,7 +153,7 @@ def run_folder(named: str | Path) -> Path:
     for folder in path.absolute().parents:
         if look(folder / "run.json") == "file":
             return folder
-    raise RunFolderError(f"{path} is a file that lies in no run.", hint="Name a run's folder.")
+    raise RunFolderError(f"{path} is a file that lies in no run.", hint=NO_RUN)
 
 
 @dataclass(frozen=True)

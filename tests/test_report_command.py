@@ -122,7 +122,7 @@ def test_what_is_no_finished_run_is_refused(
 ) -> None:
     (finished / "report.json").write_text('{"schema": ')
     assert run(["report", str(finished)]) == 2
-    assert "report.json is damaged" in capsys.readouterr().err
+    assert "report.json cannot be read" in capsys.readouterr().err
     (finished / "report.json").write_text('{"schema": "autotl-report/9"}')
     assert run(["report", str(finished)]) == 2
     assert "has schema autotl-report/9" in capsys.readouterr().err

@@ -139,7 +139,7 @@ def auto(
         "No installed backbone has its weights on this machine.",
         hint="Name one with --backbone to have its weights downloaded; `autotl backbones` lists "
         "them.",
-        details=tuple(str(path) for offered in ranked for path in _known_places(offered)),
+        details=_few([str(path) for offered in ranked for path in _known_places(offered)]),
     )
 
 
@@ -155,9 +155,17 @@ def _no_such_size(
     return PluginError(
         f"No backbone here takes inputs of {side} pixels.",
         hint=f"Give another --input-size{instead}.",
-        details=tuple(
-            f"{said(one.backbone)}{'' if here(one) else ' (weights not here)'}" for one in ranked
-        ),
+        details=_few([said(one.backbone) for one in ranked if here(one)])
+        + _few([f"{said(one.backbone)} (weights not here)" for one in ranked if not here(one)]),
+    )
+
+
+def _few(lines: Sequence[str], most: int = 5) -> tuple[str, ...]:
+    """The first lines, and how many more there are."""
+    more = len(lines) - most
+    return (
+        *lines[:most],
+        *([f"and {more} more; `autotl backbones` lists them"] if more > 0 else ()),
     )
 
 
