@@ -136,7 +136,7 @@ def load(run: str | Path) -> Fitted:
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{report} cannot be read: {error}.",
-            hint=f"Remove it and have it written again: autotl resume {quote(str(folder))}",
+            hint="Put the file back as it was, or start a new run in another folder.",
         ) from error
     if not isinstance(told, dict):
         raise RunFolderError(f"{report} is no report of a run.", hint=NO_RUN)
