@@ -56,9 +56,10 @@ NAMES = (
     "InceptionResNetV2",
     "ConvNeXtTiny",
 )
-"""Of other kinds (EfficientNetV2S, InceptionV3, NASNetMobile) the plugin's tests convert the network
-itself: with all statistics jittered the first two answer a change of 1e-6 of their input, or one level
-of a resize, with another image's output, which no bound for trained models allows."""
+"""Other kinds (EfficientNetV2S, InceptionV3, NASNetMobile) are converted by the plugin's tests, the
+network alone: with all statistics jittered the first two answer a change of 1e-6 of their input, or
+one level of a resize, as if it were another image, which no bound for trained models allows.
+"""
 HEADS = {
     "linear": Head(),
     "solved": Head(solver="logistic-regression"),

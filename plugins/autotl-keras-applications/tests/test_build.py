@@ -228,8 +228,6 @@ def test_a_network_is_kerass_own_however_many_were_built_before(
     module = importlib.import_module(family(network).__module__.replace("keras.src", "keras"))
     preprocessed = module.preprocess_input(pixels.astype("float32"))
     expected = np.asarray(theirs(preprocessed, training=False))
-    nearly = np.asarray(theirs(preprocessed * np.float32(1 + 1e-6), training=False))
-    allowed = max(1e-3 * expected.std(), 10 * np.abs(nearly - expected).max())
     del theirs
     assert_listed(asked, backbone)
     at_random = described(build(backbone, size + backbone.input_sizes.multiple_of))
@@ -241,8 +239,7 @@ def test_a_network_is_kerass_own_however_many_were_built_before(
     prepared = model.prepare(pixels, located(backbone, size).preprocessing)
     found = np.asarray(ours(prepared, training=False))
     assert expected.std() > 0
-    assert allowed < 0.1 * expected.std(), "it must tell another preprocessing from rounding"
-    assert np.abs(found - expected).max() <= allowed
+    assert np.abs(found - expected).max() <= 1e-3 * expected.std()
 
 
 def assert_listed(asked: list[tuple[str, str, str]], backbone: Backbone) -> None:
@@ -275,7 +272,10 @@ def keras_own(network: Network, size: int, weights: str | None) -> Any:
 
 
 def shake(net: Any, normalised: Any) -> None:
-    """Statistics that no batch norm starts with, and those of a Normalization as stated."""
+    """Statistics that no batch norm starts with, and those of a Normalization as stated.
+
+    With larger changes an EfficientNetV2 answers rounding as if it were another image.
+    """
     import keras
 
     draw = np.random.default_rng(1)
@@ -286,7 +286,7 @@ def shake(net: Any, normalised: Any) -> None:
             continue
         for variable in layer.weights:
             if variable.name in ("gamma", "moving_variance"):
-                variable.assign(draw.uniform(0.5, 1.5, variable.shape).astype("float32"))
+                variable.assign(draw.uniform(0.9, 1.1, variable.shape).astype("float32"))
 
 
 CONFORMING = (
