@@ -28,6 +28,9 @@ NAMES = (
     "agreement",
     "latency",
     "predict",
+    "first_model",
+    "layouts",
+    "asked",
     pytest.param("strategies", marks=pytest.mark.slow),
 )
 
