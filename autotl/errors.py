@@ -31,22 +31,32 @@ class AutotlError(Exception):
     """An error with a message for a person: what happened, where, and what to do.
 
     `message` is one or two sentences; `hint` says what to do; `details` are lines such as the
-    files or values concerned.
+    files or values concerned. What they name may be no UTF-8: it is escaped, so that they can be
+    written anywhere.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "", details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.details = details
+        self.message = _writable(message)
+        self.hint = _writable(hint)
+        self.details = tuple(map(_writable, details))
 
     def __str__(self) -> str:
         return "\n".join([self.message, *(f"  {line}" for line in self.details), *self._hint()])
 
     def _hint(self) -> list[str]:
         return [self.hint] if self.hint else []
+
+
+def _writable(text: str) -> str:
+    """The text with escapes for what a file's name has of bytes that are no UTF-8."""
+    text = str(text)  # a plugin may give something else
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 class UsageError(AutotlError):
