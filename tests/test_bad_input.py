@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import logging
 import os
 import re
@@ -9,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ import pytest
 
 from autotl.cli import console
 from autotl.cli.program import run
+from autotl.pixels import printable
 from autotl.worker import Worker
-from tests.bad import CASES
-from tests.bad.case import LOADS, Case
+from tests.bad import CASES, KINDS, __main__
+from tests.bad.case import LOADS, Case, photo
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 4_000
@@ -197,3 +200,76 @@ def tree(root: Path, changes: Sequence[str]) -> dict[bytes, tuple[int, int, int,
             times = (0, 0) if is_folder else (about.st_size, about.st_mtime_ns)
             found[path] = (about.st_mode, *times, target)
     return found
+
+
+def test_the_corpus_can_be_written(tmp_path: Path) -> None:
+    kept = {kind: cases[:2] for kind, cases in KINDS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(__main__, "KINDS", kept)
+        assert __main__.write(tmp_path / "corpus") == 2 * len(kept)
+    found = json.loads((tmp_path / "corpus" / "expected.json").read_text())
+    assert [case["name"] for case in found] == [c.name for cases in kept.values() for c in cases]
+    assert (tmp_path / "corpus" / "folders" / "empty" / "photos").is_dir()
+
+
+def test_no_two_cases_have_one_name_and_each_says_something() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) >= 300
+    assert [case.name for case in CASES if case.outcome not in (0, LOADS) and not case.says] == []
+
+
+# ---- all the way to a model ----
+
+STRANGE = (b"\x1b[31mred\x1b[0m", "cat\u202egnp <b>|x|".encode(), b"a\nb", b"caf\xe9")
+FAST = ("--trials", "1", "--backbone", "embedded", "--strategy", "feature-extraction")
+
+
+def _strange(root: Path) -> Path:
+    for label, name in enumerate(STRANGE):
+        above = root / os.fsdecode(name)
+        above.mkdir(parents=True)
+        for number in range(10):
+            (above / f"x\x1b{number}\n.png").write_bytes(photo(label, number))
+    return root
+
+
+def _tabled(root: Path) -> Path:
+    _strange(root)
+    rows = [
+        ["file", "\u202elabel\x1b"],
+        *(
+            [str(path.relative_to(root)), f"{path.parent.name}, '\"\n"]
+            for path in sorted(root.rglob("*.png"))
+            if printable(path.parent.name) == path.parent.name
+        ),
+    ]
+    with (root / "strange\x1b.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return root / "strange\x1b.csv"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [_strange, _tabled])
+def test_strange_names_all_the_way_to_labels(
+    write: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write(tmp_path / "photos")
+    before = tree(tmp_path / "photos", ())
+    assert run(["fit", str(data), *FAST, "--out", "run"]) == 0, capsys.readouterr().err
+    assert run(["verify", "run"]) == 0
+    assert run(["predict", "run", "photos"]) == 0
+    told = capsys.readouterr()
+    card = Path("run", "MODEL_CARD.md").read_text("utf-8")
+    for text in (told.out, told.err, card):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "Traceback" not in text
+    assert run(["predict", "run", "photos", "--json"]) == 0
+    labels = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    report = json.loads(Path("run", "report.json").read_text("utf-8"))
+    assert len(labels) == 40
+    assert set(labels) <= set(report["data"]["classes"])
+    assert tree(tmp_path / "photos", ()) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,9 @@ from autotl.report.document import document
 from autotl.report.page import page
 
 PAGE = "report.html"
+
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Kinds of letters that set the direction of those after them."""
 
 
 def write(run: RunRecords, folder: Path) -> ReportRecord:
@@ -64,9 +68,16 @@ def model_card(report: dict[str, Any]) -> str:
     frozen = stages[best["boundary"] - 1] if best["boundary"] else ""
     read = [stages[tap - 1] for tap in best["taps"]] if len(best["taps"]) > 1 else []
     template = environment.get_template("MODEL_CARD.md.j2")
-    return template.render(**report, best=best, frozen=frozen, read=read)
+    text = template.render(**report, best=best, frozen=frozen, read=read)
+    return "".join(letter if letter == "\n" else _seen(letter) for letter in text)
 
 
 def _cell(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return " ".join(escaped.split())
+
+
+def _seen(letter: str) -> str:
+    """The letter, or an escape for what would steer a terminal or turn what follows around."""
+    steers = unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _TURNS
+    return letter.encode("unicode_escape").decode() if steers else letter
