@@ -136,12 +136,10 @@ def _refuse_unlabelled(top: Listing, below: Mapping[str, Listing]) -> None:
             hint=unlabelled(first, EXPECTED, top=top),
         )
     if not with_images and top.images:
-        one = len(top.images) == 1
-        held = (
-            "1 image directly, so that its class is"
-            if one
-            else (f"{len(top.images):,} images directly, so that their classes are")
-        )
+        count = len(top.images)
+        held = "1 image directly, so that its class is"
+        if count > 1:
+            held = f"{count:,} images directly, so that their classes are"
         raise unexpected(
             top.path,
             f"The folder {top.path} holds {held} not known.",
