@@ -112,5 +112,5 @@ def _grouped(title: str, words: dict[str, str]) -> list[Any]:
     table = Table.grid(padding=(0, 1))
     table.title, table.title_justify, table.title_style = title, "left", "bold"
     for said, held in names.items():
-        table.add_row("  -", Text(f"{said}: {', '.join(held)}"))
+        table.add_row("  -", Text(f"{said.rstrip('.')}: {', '.join(held)}"))
     return [table, Text()]
