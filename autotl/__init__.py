@@ -1,8 +1,8 @@
 """autotl: transfer learning that measures first.
 
-The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `resume`, `verify`,
-`deliver`, `hookimpl` and the modules `records` and `errors`. Importing `autotl` itself imports
-nothing else.
+The public list, imported on first use: `fit`, `inspect`, `load`, `predict`, `progress`, `resume`,
+`verify`, `deliver`, `hookimpl` and the modules `records` and `errors`. Importing `autotl` itself
+imports nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autotl import errors, records
+    from autotl.cli.console import progress
     from autotl.delivery import deliver, verify
     from autotl.fitted import load
     from autotl.hookspecs import hookimpl
@@ -27,6 +28,7 @@ __all__ = [
     "inspect",
     "load",
     "predict",
+    "progress",
     "records",
     "resume",
     "verify",
@@ -39,6 +41,7 @@ _HOMES = {
     "load": "autotl.fitted",
     "resume": "autotl.pipeline",
     "predict": "autotl.prediction",
+    "progress": "autotl.cli.console",
     "verify": "autotl.delivery",
     "hookimpl": "autotl.hookspecs",
 }

@@ -35,6 +35,7 @@ def test_public_list_is_what_the_docstring_says() -> None:
         "inspect",
         "load",
         "predict",
+        "progress",
         "records",
         "resume",
         "verify",

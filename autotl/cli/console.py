@@ -97,8 +97,13 @@ def log_level(verbose: bool) -> None:
 def listener(*, quiet: bool, verbose: bool) -> Quiet | Plain | Live:
     """The listener for this terminal; `verbose` also sets the level of the log."""
     log_level(verbose)
-    if quiet:
-        return Quiet()
+    return Quiet() if quiet else progress(verbose=verbose)
+
+
+def progress(*, verbose: bool = False) -> Plain | Live:
+    """What the command line shows of a run, on standard error, for Python: `listener=progress()`
+    of `fit`, `resume` and `inspect`.
+    """
     return Live(verbose) if sys.stderr.isatty() else Plain(verbose)
 
 
@@ -244,8 +249,9 @@ class Live:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("gone,"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self.console,
             transient=True,
             redirect_stdout=self.redirect_stdout,

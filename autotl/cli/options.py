@@ -42,7 +42,8 @@ request = _all(
     click.option(
         "--budget",
         metavar="TIME",
-        help="Wall-clock limit such as 90s, 10m or 1h; 10m if neither it nor --trials is given.",
+        help="Wall-clock limit such as 90s, 10m or 1h (a number alone: seconds); 10m if neither "
+        "it nor --trials is given.",
         shell_complete=completing.budgets,
     ),
     click.option(

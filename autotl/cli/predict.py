@@ -58,7 +58,8 @@ class Form:
     is_flag=True,
     help="Hold the labels against the names of the folders that the images lie in, which must be "
     "classes of the model: the figures go to standard error, and with JSON lines also into a last "
-    'line {"evaluation": ...}.',
+    'line {"evaluation": ...}. Images that the model was trained on flatter it: `autotl verify` '
+    "knows which were.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
 def predict(

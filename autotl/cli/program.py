@@ -44,7 +44,7 @@ Examples:
   autotl predict RUN/model.onnx new/    label new images
   autotl verify RUN/model.onnx photos/  check the file again, and evaluate it
   autotl resume RUN                     go on with an interrupted run
-  autotl report RUN --open             what came of it, as a page
+  autotl report RUN --open              what came of it, as a page
   autotl export RUN --to openvino       the model for another runtime
 
 \b

@@ -20,14 +20,15 @@ def finish(
     """Run `work`, print what came of it; 130 with how to resume where it was interrupted."""
     from autotl.report.terminal import summary
 
-    with listener(quiet=quiet, verbose=verbose) as heard:
-        try:
+    try:
+        with listener(quiet=quiet, verbose=verbose) as heard:
             fitted = work(heard)
-        except KeyboardInterrupt as error:
-            folder = getattr(error, "run_folder", None)
-            how = f" Go on with: autotl resume {quote(str(folder))}" if folder else ""
-            print(f"Interrupted; what was finished is kept.{how}", file=sys.stderr)
-            return 130
+    except KeyboardInterrupt as error:  # told once no bar is left that would wrap the command
+        folder = getattr(error, "run_folder", None)
+        print("Interrupted; what was finished is kept.", file=sys.stderr)
+        if folder:
+            print(f"Go on with: autotl resume {quote(_from_here(folder))}", file=sys.stderr)
+        return 130
     if as_json:
         print_json(fitted.report)
     elif quiet:

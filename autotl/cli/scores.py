@@ -54,6 +54,12 @@ def _figures(scores: Scores) -> Iterator[str]:
     yield f"Accuracy           {interval(scores.accuracy)} on {scores.examples:,} images{unread}"
     yield f"Balanced accuracy  {interval(scores.balanced_accuracy)}"
     yield f"Macro-F1           {interval(scores.macro_f1)}"
+    absent = sum(not each.examples for each in scores.per_class)
+    if absent:
+        yield (
+            f"{absent} of {len(scores.per_class)} classes are not in the data: macro-F1 counts 0 "
+            "for those that were told of an image, and leaves out the others."
+        )
     if scores.abstention is not None:
         yield f"Abstention         {_abstention(scores.abstention, scores.examples)}"
 

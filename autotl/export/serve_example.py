@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 session = onnxruntime.InferenceSession(str(Path(__file__).with_name("model.onnx")))
 card = json.loads(session.get_modelmeta().custom_metadata_map["autotl"])
 least = card["abstention"]["threshold"] if card["abstention"] else 0.0
-for name in sys.argv[1:]:
+for name in sys.argv[1:] or sys.exit(__doc__):
     image = ImageOps.exif_transpose(Image.open(name)).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     pixels = np.asarray(Image.alpha_composite(white, image).convert("RGB"))

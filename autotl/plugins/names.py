@@ -11,6 +11,12 @@ from autotl.plugins.discovery import OfferedBackbone, Plugins
 _FEW = 12
 """As many backbones are named in a message."""
 
+KERAS = "keras-applications"
+MORE = (
+    " Those of keras.applications come with a plugin: "
+    "pip install ./plugins/autotl-keras-applications (in a checkout)."
+)
+
 
 def find(plugins: Plugins, name: str) -> OfferedBackbone:
     """The backbone of that name, without regard to case; `PluginError` with the nearest else."""
@@ -23,7 +29,7 @@ def find(plugins: Plugins, name: str) -> OfferedBackbone:
     aside = [plugin for plugin in plugins.listed if plugin.status != "loaded"]
     raise PluginError(
         f"There is no backbone '{name}'.{guess}",
-        hint=f"{_known(plugins)} Others come with plugins, e.g. autotl-keras-applications.",
+        hint=_known(plugins) + ("" if KERAS in {each.name for each in plugins.listed} else MORE),
         details=tuple(f"plugin {each.name} is {each.status}: {each.reason}" for each in aside),
     )
 

@@ -343,7 +343,8 @@ def _figures(report: dict[str, Any]) -> Table:
         table.add_row(title, f"{figure['value']:.3f}", interval)
     parity = report["export"]["parity"]
     error, before = (evaluation[f"calibration_error{when}"] for when in ("", "_before"))
-    table.add_row(f"calibration error (before temperature {before:.3f})", f"{error:.3f}", "")
+    scaled = f" (before temperature {before:.3f})" if evaluation["temperature"] != 1 else ""
+    table.add_row(f"calibration error{scaled}", f"{error:.3f}", "")
     table.add_section()
     table.add_row("ONNX gives the same label", f"{parity['top1_agreement']:.3f}", "")
     seconds = report["seconds"]["total"]
