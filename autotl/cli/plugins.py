@@ -38,6 +38,12 @@ def plugins(as_json: bool, quiet: bool, verbose: bool, no_plugins: tuple[str, ..
         show([_table(rows)])
 
 
+def _some(names: list[str], most: int = 4) -> str:
+    """The first names, and how many more there are; `--json` and `autotl backbones` list all."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "") or "-"
+
+
 def _table(rows: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
@@ -50,8 +56,8 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             row["name"],
             f"{row['distribution']} {row['version']}".strip(),
             status,
-            ", ".join(row["backbones"]) or "-",
-            ", ".join(row["loaders"]) or "-",
+            _some(row["backbones"]),
+            _some(row["loaders"]),
         )
         table.add_row(*map(Text, cells))  # not markup: a reason may hold brackets
     return table
