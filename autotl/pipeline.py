@@ -31,7 +31,7 @@ from autotl.records import (
 )
 from autotl.request import Request, request
 from autotl.run import Run, open_run, reopen
-from autotl.settling import epochs, way_out
+from autotl.settling import epochs, uncompared, way_out
 from autotl.sitting import Listener, Silent, Sitting, finished, limit, run_records, same_files
 from autotl.split import bundled
 from autotl.worker import Worker, memory_ceiling
@@ -196,7 +196,7 @@ def _steps(
         bundles = bundled(loaded.dataset, loaded.hashes, rows)
         about = (loaded, rows, located, pixels, bundles)
         measured, decision, ahead = _decided(at, *about, {"folder": cache, **tools})
-        foreseen = at.once("estimate", decide.estimate, ahead)
+        foreseen = at.once("estimate", decide.estimate, ahead, anew=at.outdated("estimate"))
         limits: Options = {"budget": asked.budget, "seconds_left": at.seconds_left}
         wishes: Options = {"metric": asked.metric, "tensorboard": asked.tensorboard}
         wishes["test_rows"] = rows.record.test
@@ -248,18 +248,34 @@ def _decided(
     limits["epochs"] = epochs(decide.with_stages(measured, at.asked.frozen, None))
     left = at.seconds_left()
     decision = at.once("decide", decide.decide, measured, budget, seconds_left=left, **limits)
+    stays = at.outdated("decide")  # decided for other seconds, and kept
     borne = choose_input_size(located.backbone.input_sizes, loaded.record.median_side)
+    free = replace(budget, seconds=None)
     ahead = decide.Ahead(
         decision=decision,
-        unlimited=decide.decide(measured, replace(budget, seconds=None), **limits),
+        unlimited=decision if stays else decide.decide(measured, free, **limits),
         measured=measured,
         budget=budget,
         left=left,
         spent=spent,
         test=rows.record.test,
-        natural=borne if located.size_reason else 0,
+        natural=borne if located.size_reason and not stays else 0,
+        decode=pixels.decode,
+        several=uncompared(at) and not stays,
+        **_also(at),
     )
     return measured, decision, ahead
+
+
+def _also(at: Sitting) -> Options:
+    """What ended and what is exported beside, as `decide.Ahead` takes them."""
+    variants = [name for name in ("int8", "float16") if getattr(at.asked, name)]
+    ended = [] if at.run is None else [one.origin for one in at.run.trials()]
+    return {
+        "ended": tuple(ended),
+        "variants": tuple(variants),
+        "embedding": at.asked.embedding,
+    }
 
 
 def inspect(

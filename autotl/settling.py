@@ -90,6 +90,15 @@ def instead(known: Settling) -> str:
     )
 
 
+def uncompared(at: Sitting) -> bool:
+    """Whether "auto" took a backbone without a comparison for which a larger budget has time."""
+    asked = at.asked
+    named = asked.backbone.lower() != AUTO or asked.weights or asked.strategy == "scratch"
+    if named or asked.budget.seconds is None or "rank" in at.passed:
+        return False
+    return len(present(at.plugins, asked.input_size)) > 1
+
+
 def _compared(known: Settling, places: Sequence[LocatedBackbone], left: float | None) -> Ranking:
     at, data = known.at, known.loaded.dataset
     return at.once(

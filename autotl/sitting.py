@@ -88,6 +88,7 @@ class Sitting:
         self.asked = asked
         self.plugins = plugins
         self.listener = listener
+        self.passed: set[str] = set()
         self._began = time.monotonic()
         if run is not None:
             run.observers += [plugins, _Trials(listener)]
@@ -121,9 +122,11 @@ class Sitting:
         function: Callable[..., R],
         *arguments: Any,
         verify: Callable[[R], None] | None = None,
+        anew: bool = False,
         **options: Any,
     ) -> R:
-        """What `function(*arguments, **options)` returns, or what the journal has of the step.
+        """What `function(*arguments, **options)` returns, or what the journal has of the step,
+        unless it is to be done `anew`.
 
         The function's return annotation names the record's class; `verify` sees a record from
         the journal and raises where it no longer holds. The listener hears of the step.
@@ -135,12 +138,22 @@ class Sitting:
             self.listener.step_started(step)
             record = compute()
         else:
-            if self.run.recorded(step, record_class) is None:
+            if anew or self.run.recorded(step, record_class) is None:
                 self.listener.step_started(step)
-            record = self.run.once(step, record_class, compute, verify=verify)
+            record = self.run.once(step, record_class, compute, verify=verify, anew=anew)
         seconds = time.monotonic() - began if self.run is None else self.run.seconds()[step]
         self.listener.step_finished(step, record, seconds)
+        self.passed.add(step)
         return record
+
+    def outdated(self, step: str) -> bool:
+        """Whether the step was done for another budget than the run has, and the search, for which
+        budgets are, is not over.
+        """
+        if self.run is None or self.run.recorded("search", SearchRecord) is not None:
+            return False
+        then = self.run.budget_of(step)
+        return then is not None and then != self.asked.budget
 
     @property
     def ledger(self) -> Ledger:

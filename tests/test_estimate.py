@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotl.decide import Ahead, ahead, decide, estimate
+from autotl.export import asking, quantise, reference, timing
 from autotl.records import Budget, Measurements, RunEstimate, Strategy, from_json, to_json
 from autotl.report import foretold
 from autotl.report.ahead import line, rows
@@ -61,12 +62,43 @@ def test_what_the_search_and_the_estimate_both_know_is_the_same() -> None:
     known = asked(one, 100_000.0, test=20_000)
     left = 100_000.0 - SPENT - ahead._heads(known)
     assert ahead._room(known, 100_000.0) == pytest.approx(left - kept)
+    decoding = replace(rows_, decode=0.002)
+    kept = planning.reserve(one.speed, decoding, math.inf)
+    assert ahead._room(replace(known, decode=0.002), 100_000.0) == pytest.approx(left - kept)
 
 
 def test_evaluation_and_export_by_hand() -> None:
     one = measured()
-    passes = 0.001 * (3 * 100 + 2 * 600)
-    assert ahead.finishing(one, 100) == pytest.approx(2.0 + 3 * 2.0 + passes)
+    plain = asked(one, None, test=100)
+    passes = 0.001 * (2 * 100 + 4 * 600 + 7 * 70)
+    assert ahead.finishing(plain) == pytest.approx(3.0 + 4 * 2.0 + passes)
+    decoded = replace(plain, decode=0.01)  # the test rows to be stored, validation rows by the gate
+    more = ahead.finishing(decoded) - ahead.finishing(plain)
+    assert more == pytest.approx(0.01 * (100 + 600))
+    unstored = replace(plain, measured=replace(one, speed=replace(one.speed, decode=0.01)))
+    more = ahead.finishing(unstored) - ahead.finishing(plain)
+    assert more == pytest.approx(0.01 * (3 * 100 + 600))
+
+
+def test_variants_and_an_embedding_take_seconds_of_their_own() -> None:
+    plain = asked(measured(), None, test=100)
+    before = ahead.finishing(plain)
+    assert ahead.finishing(replace(plain, embedding=True)) - before == pytest.approx(0.6)
+    timed = 41 * (0.04 + 4 * 0.032)
+    half = ahead.finishing(replace(plain, variants=("float16",))) - before
+    assert half == pytest.approx(0.001 * (4 * 600 + 12 * 70) + timed)
+    eight = ahead.finishing(replace(plain, variants=("int8",))) - before
+    assert eight == pytest.approx(0.001 * (256 + 4 * 600 + 7 * 70) + timed)
+
+
+def test_what_the_gate_and_the_estimate_both_know_is_the_same() -> None:
+    assert asking.FEW + len(asking.SHAPES) + 2 == ahead.CLOSELY
+    assert ahead.PROVEN == asking.MOST_ROWS
+    assert ahead.BATCH == asking.BATCH
+    assert ahead.DRAWN == reference.DRAWS + 1
+    assert (ahead.CALIBRATED, ahead.COMPARED) == (quantise.CALIBRATION, quantise.MOST_ROWS)
+    assert (ahead.TURNS, ahead.MOST_TIMED) == (timing.PAIRS, timing.MOST_SECONDS)
+    assert ahead.LEAST_TURN == 2 * timing.LEAST_SECONDS
 
 
 def test_without_a_clock_there_is_nothing_to_warn_of() -> None:
@@ -133,6 +165,80 @@ def test_a_smaller_input_is_given_the_budget_of_the_larger_one() -> None:
     assert f"--budget {typed(tight.larger or 0)}, then with the 128 pixels" in tight.warnings[0]
 
 
+def test_a_choice_that_shares_its_time_is_warned_of_and_says_what_it_gets() -> None:
+    one = measured(per_class=1000)
+    known = asked(one, 200.0)
+    assert known.decision.race > 0
+    found = estimate(known)
+    (choice,) = (each for each in found.trainings if each.role == "default")
+    assert choice.given is not None
+    assert choice.given < 0.75 * choice.seconds < ahead._room(known, 200.0)
+    (warning,) = found.warnings
+    assert f"leaves about {choice.given:.0f} s for full-fine-tune beside the runner-up" in warning
+    assert f"--budget {typed(found.suffices or 0)}." in warning
+    assert f"full-fine-tune {choice.given / 60:.1f} min of {choice.seconds / 60:.1f}" in line(found)
+    (reason,) = (each for each in known.decision.reasons if each.startswith("full-fine-tune is sh"))
+    share = 100 * (1 - known.decision.race)
+    assert reason.endswith(f"; it gets {share:.1f} % of the others.")
+
+
+def test_a_budget_that_evaluation_and_export_outlast_says_so() -> None:
+    found = foreseen(measured(per_class=500, speed=3.0), 180.0, test=20_000)
+    assert found.most is not None
+    assert found.most >= found.planned > 175
+    over = found.warnings[-1]
+    assert over.startswith("3m does not hold evaluation and export, which are never cut short")
+    assert f"about {found.planned:.0f} s are to come, and 175 s are left." in over
+    assert "at most" not in line(found)
+
+
+def test_a_training_without_a_second_left_takes_none() -> None:
+    known = asked(measured(per_class=500, speed=3.0), 8.0)
+    found = estimate(known)
+    given_ = [each for each in found.trainings if each.given is not None]
+    assert all(each.span == each.given for each in given_)
+    assert found.planned == pytest.approx(
+        sum(each.span for each in found.trainings) + 0.0 + ahead.finishing(known)
+    )
+
+
+def test_what_a_single_trial_leaves_out_is_said_and_no_budget_named() -> None:
+    for total in (40.0, 3600.0, None):
+        found = foreseen(measured(per_class=500), total, trials=1)
+        assert (found.suffices, found.longer, found.larger) == (None, None, None)
+        assert found.warnings[0].startswith("--trials 1 leaves out full-fine-tune (predicted 0.")
+        assert "--budget" not in " ".join((line(found), *found.warnings))
+    two = foreseen(measured(per_class=500), 3600.0, trials=2)
+    assert two.suffices is not None
+    assert (two.longer, two.warnings) == (None, ())
+    many = foreseen(measured(per_class=500), 3600.0, trials=5)
+    assert many.longer is not None
+
+
+def test_what_ended_is_not_to_come() -> None:
+    one = measured(per_class=500)
+    fresh = asked(one, 3600.0)
+    begun = replace(fresh, ended=("probe",))
+    assert [each.role for each in estimate(begun).trainings] == ["default", "runner-up"]
+    raced = replace(fresh, ended=("probe", "default"))
+    assert [each.role for each in estimate(raced).trainings] == ["runner-up"]
+    done = estimate(replace(fresh, ended=("probe", "default", "runner-up", "head")))
+    assert done.trainings == ()
+    assert done.planned == ahead.finishing(fresh)
+    assert (done.suffices or 0) < (estimate(fresh).suffices or 0)
+    assert line(done).startswith("evaluation and export ")
+
+
+def test_a_backbone_that_was_not_compared_is_named_with_its_budget() -> None:
+    known = replace(asked(measured(per_class=500), 3600.0), several=True)
+    found = estimate(known)
+    named = f"--budget {typed(found.suffices or 0)}"
+    assert f"({named} would do with this backbone; " in line(found)
+    assert dict(rows(found))["would do"] == f"{named}, with this backbone"
+    short = estimate(replace(asked(measured(per_class=2000, speed=3.0), 60.0), several=True))
+    assert short.warnings[0].endswith(f"--budget {typed(short.suffices or 0)} with this backbone.")
+
+
 def test_heads_alone() -> None:
     one = measured()
     found = foreseen(one, 60.0, strategy="feature-extraction")
@@ -160,13 +266,34 @@ cases = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(one=cases, total=st.floats(6, 1e5), more=st.floats(1, 50), test=st.integers(1, 20_000))
-def test_a_larger_budget_never_warns_more(
+def test_no_budget_above_the_one_that_is_named_warns(
     one: Measurements, total: float, more: float, test: int
 ) -> None:
-    few, many = foreseen(one, total, test=test), foreseen(one, total * more, test=test)
-    assert len(many.warnings) <= len(few.warnings)
+    """Below it a larger one may begin a race, which leaves less for the choice."""
+    few = foreseen(one, total, test=test)
+    many = foreseen(one, (few.suffices or total) * more, test=test)
+    assert few.suffices is None or many.warnings == ()
     for name in ("suffices", "longer"):  # they are of the data, not of what was asked for
         assert getattr(many, name) == getattr(few, name)
+
+
+@settings(max_examples=300, deadline=None)
+@given(one=cases, total=st.floats(6, 1e4), test=st.integers(1, 20_000), forced=st.booleans())
+def test_whatever_is_cut_is_said(one: Measurements, total: float, test: int, forced: bool) -> None:
+    """And what it takes at most is never less than what is planned."""
+    strategy: Strategy | None = "scratch" if forced else None
+    found = foreseen(one, total, test=test, strategy=strategy)
+    assert found.most is not None
+    assert found.most >= found.planned
+    assert found.budget is not None
+    cut = [each for each in found.trainings if each.role == "default" and each.shortened]
+    over = found.planned > 1.1 * (total - SPENT)
+    assert bool(found.warnings) or not (cut or over)
+    if cut or over:
+        assert found.suffices is None or found.suffices > total
+    text = line(found)
+    if found.suffices is not None and found.suffices > total:
+        assert f"--budget {typed(found.suffices)}" in " ".join((text, *found.warnings))
 
 
 @settings(max_examples=150, deadline=None)
@@ -178,6 +305,7 @@ def test_the_budget_that_is_named_suffices(one: Measurements, total: float, test
     known = asked(one, named, test=test)
     again = estimate(known)
     assert again.warnings == ()
+    assert again.planned <= named - SPENT
     assert known.decision.strategy == known.unlimited.strategy
     for each in again.trainings:
         if each.role == "default":
@@ -244,7 +372,7 @@ def test_the_line_says_what_comes_and_when_it_ends() -> None:
     roomy = line(foreseen(one, 3600.0))
     assert roomy.startswith("heads ")
     assert "full-fine-tune " in roomy
-    assert "at most 59.9 min" in roomy
+    assert "at most about 59.9 min" in roomy
     assert "would do; what is left goes to a longer training and to proposals)" in roomy
     assert "would do" not in line(foreseen(one, 30.0))
     assert "at most" not in line(foreseen(one, None))

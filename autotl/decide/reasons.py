@@ -161,19 +161,29 @@ def _settled(outcome: Outcome) -> str:
 def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
     if outcome.left is None:
         return
+    room = outcome.left - outcome.reserve
     for name, one in found.items():
-        if one.shown.minutes * 60 <= outcome.left - outcome.reserve:
+        seconds, share = one.shown.minutes * 60, _share(name, outcome)
+        if seconds <= room * share:
             continue
-        shortened = one.shown.minutes * 60 * SHORTEST <= outcome.left - outcome.reserve
+        shortened = seconds * SHORTEST <= room
         trained = name == outcome.chosen or (name == outcome.rival and outcome.race > 0)
         spoken = "would be shortened" if shortened else "cannot be chosen"
         if trained:
             spoken = "is shortened" if shortened else "is cut short"
+        gets = f"; it gets {_percent(share)} of the others" if share < 1 else ""
         yield (
             f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
             f"{outcome.left / 60:.1f} left, {outcome.reserve / 60:.1f} of them kept for the probe, "
-            "evaluation and export."
+            f"evaluation and export{gets}."
         )
+
+
+def _share(name: Strategy, outcome: Outcome) -> float:
+    """The part of the trainings' time that a strategy gets, or would get by itself."""
+    if outcome.race <= 0 or name not in (outcome.chosen, outcome.rival):
+        return 1.0
+    return outcome.race if name == outcome.rival else 1.0 - outcome.race
 
 
 def _size(measured: Measurements, known: Coefficients) -> Iterator[str]:

@@ -211,6 +211,10 @@ class Decision:
     rates: dict[Strategy, float] = field(default_factory=dict)
 
 
+CUT = 0.95
+"""Share of its length under which a training counts as shortened."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Foreseen:
     """Trainings to come. `role` is "heads" (the probe, and a head on all stages: both are fitted on
@@ -223,17 +227,29 @@ class Foreseen:
     seconds: float
     given: float | None
 
+    @property
+    def span(self) -> float:
+        """Seconds that it will take."""
+        return self.seconds if self.given is None else min(self.seconds, self.given)
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the budget holds less than `CUT` of it."""
+        return self.span < CUT * self.seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunEstimate:
     """What a run will take from the decision on, in seconds, and which budget would suffice.
 
-    `finishing` is evaluation and export, `most` what the run takes from here at the latest (None:
-    no clock). `budget` is what was asked for. The others are budgets of a whole run that hold the
-    trainings unshortened: `suffices` those to come (those of the strategy that would be chosen
-    without a clock), `longer` also one of three times the length, `larger` those at `larger_size`
-    pixels, where the budget made the input smaller than the images would bear (else None).
-    `warnings` say what the budget does not hold.
+    `finishing` is evaluation and export, which no budget cuts, `most` about what the run takes from
+    here if the search uses up its time (None: no clock). `budget` is what was asked for. The others
+    are budgets of a whole run that hold it unshortened: `suffices` the trainings to come (those of
+    the strategy that would be chosen without a clock; None also where the number of trials leaves
+    them out), `longer` also one of three times the length, `larger` those at `larger_size` pixels,
+    where the budget made the input smaller than the images would bear (else None). `several` says
+    that they hold for this backbone, while a larger budget would compare it with others. `warnings`
+    say what the budget, or the number of trials, does not hold.
     """
 
     trainings: tuple[Foreseen, ...]
@@ -244,10 +260,10 @@ class RunEstimate:
     longer: float | None
     larger: float | None = None
     larger_size: int | None = None
+    several: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
     def planned(self) -> float:
         """Seconds of all that is to come, but for what only a rest of the budget is spent on."""
-        spans = (min(one.seconds, one.given or one.seconds) for one in self.trainings)
-        return sum(spans) + self.finishing
+        return sum(one.span for one in self.trainings) + self.finishing

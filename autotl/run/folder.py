@@ -113,13 +113,15 @@ class Run:
         compute: Callable[[], R],
         *,
         verify: Callable[[R], None] | None = None,
+        anew: bool = False,
     ) -> R:
         """The step's record: from the journal where it is there, else computed and written there.
 
-        `verify` sees a record from the journal and raises where its files are not as it says.
-        Where `compute` raises, the seconds it took are written down and the error goes through.
+        `anew` computes it all the same; the last record is then the one that holds. `verify` sees
+        a record from the journal and raises where its files are not as it says. Where `compute`
+        raises, the seconds it took are written down and the error goes through.
         """
-        known = self.recorded(step, record_class)
+        known = None if anew else self.recorded(step, record_class)
         if known is not None:
             if verify is not None:
                 verify(known)
@@ -189,19 +191,19 @@ class Run:
 
     def budget_of(self, step: str) -> Budget | None:
         """The budget that the run had when the step ended, or None where it has not."""
-        budget = self._first_budget
+        budget, found = self._first_budget, None
         for line in self._journal.lines:
             if line["kind"] == "budget":
                 budget = line["budget"]
             elif line["kind"] == "step" and line["name"] == step:
-                return self._converted(Budget, budget, "budget")
-        return None
+                found = budget
+        return None if found is None else self._converted(Budget, found, "budget")
 
     def recorded(self, step: str, record_class: type[R]) -> R | None:
-        """The step's record in the journal, or None. Raises `RunFolderError` where it does not
+        """The step's last record in the journal, or None. Raises `RunFolderError` where it does not
         fit `record_class`: another version of autotl wrote it.
         """
-        for line in self._journal.lines:
+        for line in reversed(self._journal.lines):
             if line["kind"] == "step" and line["name"] == step:
                 return self._understood(record_class, line)
         return None
