@@ -90,24 +90,24 @@ def test_bash_completes_commands_options_values_runs_and_files(
     assert _in_bash("autotl fit ph", env, here)[:3] == ["compopt", "-o", "default"]
 
 
-def test_bash_completes_at_the_prompt(path_with_autotl: dict[str, str], tmp_path: Path) -> None:
-    """A key is pressed in an interactive bash, on a terminal of its own."""
+def _pressed(keys: str, env: dict[str, str], here: Path) -> str:
+    """What an interactive bash, on a terminal of its own, runs after these keys."""
     if shutil.which("script") is None:
         pytest.skip("there is no `script` on this machine to give bash a terminal")
-    (tmp_path / ".bashrc").write_text('eval "$(autotl completion bash)"\nPS1=\n')
-    keys = "echo autotl fit x --metric bal\t done\n".replace("echo autotl", "autotl")
-    command = f"bash --rcfile {tmp_path / '.bashrc'} -i"
-    (tmp_path / "bin" / "autotl").rename(tmp_path / "bin" / "real")
-    (tmp_path / "bin" / "autotl").write_text(
+    (here / ".bashrc").write_text('eval "$(autotl completion bash)"\nPS1=\n')
+    command = f"bash --rcfile {here / '.bashrc'} -i"
+    (here / "bin" / "autotl").rename(here / "bin" / "real")
+    (here / "bin" / "autotl").write_text(
         '#!/bin/sh\n[ -n "$_AUTOTL_COMPLETE$(echo "$1" | grep completion)" ] && exec '
-        f'"{tmp_path}/bin/real" "$@"\necho "ran: $*"\n'
+        f'"{here}/bin/real" "$@"\nprintf "ran:"; printf " <%s>" "$@"; echo\n'
     )
-    (tmp_path / "bin" / "autotl").chmod(0o755)
+    (here / "bin" / "autotl").chmod(0o755)
     with subprocess.Popen(
         ["script", "-qec", command, "/dev/null"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=path_with_autotl | {"TERM": "dumb"},
+        env=env | {"TERM": "dumb"},
+        cwd=here,
         text=True,
     ) as shell:
         assert shell.stdin is not None
@@ -116,7 +116,24 @@ def test_bash_completes_at_the_prompt(path_with_autotl: dict[str, str], tmp_path
         shell.stdin.flush()
         time.sleep(2.5)
         out, _ = shell.communicate("exit\n", timeout=30)
-    assert "ran: fit x --metric balanced-accuracy done" in out
+    return out
+
+
+@pytest.mark.parametrize(
+    ("keys", "ran"),
+    [
+        ("autotl fit x --metric bal\t done\n", "<fit> <x> <--metric> <balanced-accuracy> <done>"),
+        ("autotl resume autotl-runs/my\t done\n", "<resume> <autotl-runs/my $run> <done>"),
+        ("autotl resume autotl-runs/my\\ \t done\n", "<resume> <autotl-runs/my $run> <done>"),
+        ("autotl resume 'autotl-runs/my\t done\n", "<resume> <autotl-runs/my $run> <done>"),
+    ],
+)
+def test_bash_completes_at_the_prompt(
+    keys: str, ran: str, path_with_autotl: dict[str, str], tmp_path: Path
+) -> None:
+    """A key is pressed; what has blanks or dollars arrives as one word."""
+    _run_folder(tmp_path, "my $run")
+    assert f"ran: {ran}" in _pressed(keys, path_with_autotl, tmp_path)
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -15,6 +15,8 @@ import pytest
 
 import autotl
 from autotl.errors import RunFolderError
+from autotl.records import RunEstimate, Trial
+from autotl.sitting import Silent
 
 SCRIPT = """
 import os, signal, sys
@@ -131,6 +133,43 @@ def test_a_killed_run_gives_what_an_uninterrupted_one_gives(
     same = ("number", "recipe", "hyperparameters", "metrics")
     pick = [[[t[key] for key in same] for t in r["search"]["ledger"]] for r in (one, two)]
     assert pick[0] == pick[1]
+
+
+def test_a_run_that_gets_more_time_is_foreseen_anew(tmp_path: Path) -> None:
+    """Stopped after its probe, with other seconds and trials."""
+
+    class Told(Silent):
+        def __init__(self, stops: str) -> None:
+            self.stops = stops
+            self.estimates: list[RunEstimate] = []
+
+        def step_finished(self, step: str, record: Any, seconds: float) -> None:
+            if isinstance(record, RunEstimate):
+                self.estimates.append(record)
+            if step == self.stops:
+                raise KeyboardInterrupt
+
+        def trial_finished(self, trial: Trial) -> None:
+            if self.stops == "probe":
+                raise KeyboardInterrupt
+
+    run, first, second = tmp_path / "run", Told("probe"), Told("estimate")
+    with pytest.raises(KeyboardInterrupt):
+        autotl.fit("digits", out=run, budget=60, backbone="embedded", listener=first)
+    with pytest.raises(KeyboardInterrupt):
+        autotl.resume(run, budget=600, trials=2, listener=second)
+    (before,), (after,) = first.estimates, second.estimates
+    assert (before.budget, after.budget) == (60.0, 600.0)
+    assert [one.role for one in before.trainings][:1] == ["heads"]
+    assert "heads" not in [one.role for one in after.trainings]
+    assert after.warnings == ()
+    assert after.longer is None
+    assert after.most is not None
+    assert 450 < after.most < 600
+    again = Told("estimate")
+    with pytest.raises(KeyboardInterrupt):
+        autotl.resume(run, listener=again)
+    assert again.estimates == [after]
 
 
 def test_an_unfinished_run_cannot_be_loaded(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from autotl.records import (
     Parity,
     Recipe,
     ReportRecord,
+    RunEstimate,
     SearchRecord,
     SplitRecord,
     Trial,
@@ -494,6 +495,54 @@ def test_no_clock_is_set_once_trials_were_proposed_without_one(
     with pytest.raises(UsageError, match="without a time limit") as caught:
         pipeline.resume(folder, budget="1h")
     assert "--trials" in caught.value.hint
+
+
+def test_the_estimate_is_made_anew_where_the_budget_changed(tmp_path: Path) -> None:
+    """And the last one holds, until the search is over."""
+
+    def foretold(suffices: float) -> RunEstimate:
+        return RunEstimate(
+            trainings=(), finishing=1.0, most=None, budget=None, suffices=suffices, longer=None
+        )
+
+    def told(at: Sitting, suffices: float) -> float | None:
+        anew = at.outdated("estimate")
+        return at.once("estimate", estimate, suffices, anew=anew).suffices
+
+    def estimate(suffices: float) -> RunEstimate:
+        return foretold(suffices)
+
+    folder = tmp_path / "run"
+    with open_run(folder, to_json(_asked(budget=40)), name="digits") as run:
+        at = _sitting(run, run.asked(Request))
+        assert not at.outdated("estimate")
+        assert told(at, 1.0) == 1.0
+        assert at.passed == {"estimate"}
+    with reopen(folder) as run:
+        assert told(_sitting(run, run.asked(Request)), 2.0) == 1.0
+        sitting.limit(run, "10m", None)
+        assert told(_sitting(run, run.asked(Request)), 3.0) == 3.0
+        assert told(_sitting(run, run.asked(Request)), 4.0) == 3.0
+    with reopen(folder) as run:
+        assert told(_sitting(run, run.asked(Request)), 5.0) == 3.0
+        sitting.limit(run, None, 2)
+        at = _sitting(run, run.asked(Request))
+        assert at.outdated("estimate")
+        probe = _trial(0, "probe")
+        search = SearchRecord(
+            best=probe,
+            probe=probe,
+            trials=1,
+            failed=0,
+            comparable=1,
+            metric="accuracy",
+            stopped="budget",
+            notes=(),
+            seconds=1.0,
+        )
+        run.once("search", SearchRecord, lambda: search)
+        assert not at.outdated("estimate")
+        assert told(at, 6.0) == 3.0
 
 
 def test_a_finished_search_takes_no_budget(tmp_path: Path) -> None:

@@ -32,4 +32,17 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     made = get_completion_class(one_of(shell, completing.SHELLS, "shell"))
     assert made is not None  # click has them all
-    print(made(ctx.find_root().command, {}, "autotl", VARIABLE).source())
+    script = made(ctx.find_root().command, {}, "autotl", VARIABLE).source()
+    print(_quoting(script) if shell.lower() == "bash" else script)
+
+
+def _quoting(script: str) -> str:
+    """Click's script for bash with values quoted as words, unless the word begins with a quote;
+    the other shells quote by themselves.
+    """
+    begun = """[[ ${COMP_WORDS[COMP_CWORD]} == [\\"\\']* ]]"""
+    return script.replace(
+        "COMPREPLY+=($value)",
+        f"""{begun} || printf -v value '%q' "$value"
+            COMPREPLY+=("$value")""",
+    )
