@@ -18,7 +18,7 @@ from autotl.decide import coefficients, input_size, sizing
 from autotl.errors import PluginError
 from autotl.measure import beforehand
 from autotl.plugins import choose_input_size, resized, smaller
-from autotl.records import InputSizes, LocatedBackbone, Ranked, Ranking
+from autotl.records import Budget, InputSizes, LocatedBackbone, Ranked, Ranking
 from tests.test_decide import fitted
 from tests.test_measure import load_record, located, split_record
 
@@ -127,6 +127,33 @@ def test_who_names_a_backbone_is_told_what_auto_would_do(monkeypatch: pytest.Mon
     assert told(["a", "b"], backbone="Auto") == ""
     assert told(["a", "b"], weights="own.h5") == ""
     assert told(["a", "b"], strategy="scratch") == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "passed", "found"),
+    [
+        ("ab", {}, set(), True),
+        ("ab", {}, {"rank"}, False),
+        ("a", {}, set(), False),
+        ("ab", {"backbone": "b"}, set(), False),
+        ("ab", {"weights": "own.h5"}, set(), False),
+        ("ab", {"strategy": "scratch"}, set(), False),
+        ("ab", {"budget": Budget(seconds=None, trials=2)}, set(), False),
+    ],
+)
+def test_a_budget_that_would_be_compared_by_is_known(
+    names: str,
+    asked: dict[str, Any],
+    passed: set[str],
+    found: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settling, "present", lambda *_: list(names))
+    wishes = {"backbone": "Auto", "weights": None, "strategy": None, "input_size": None}
+    wishes |= {"budget": Budget(seconds=60, trials=None)}
+    request = SimpleNamespace(**wishes | asked)
+    at: Any = SimpleNamespace(asked=request, plugins=None, passed=passed)
+    assert settling.uncompared(at) is found
 
 
 def test_nothing_is_ranked_once_the_run_has_its_backbone_or_little_time(
