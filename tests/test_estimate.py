@@ -211,6 +211,7 @@ def test_what_a_single_trial_leaves_out_is_said_and_no_budget_named() -> None:
     two = foreseen(measured(per_class=500), 3600.0, trials=2)
     assert two.suffices is not None
     assert (two.longer, two.warnings) == (None, ())
+    assert line(two).endswith(f"(--budget {typed(two.suffices)} would do)")
     many = foreseen(measured(per_class=500), 3600.0, trials=5)
     assert many.longer is not None
 

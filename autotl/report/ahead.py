@@ -20,8 +20,9 @@ def line(estimate: RunEstimate) -> str:
     if estimate.suffices > estimate.budget:
         return f"{text} ({named} would hold it with a margin{_own(estimate)})"
     if estimate.suffices < estimate.budget:
-        more = "what is left goes to a longer training and to proposals"
-        return f"{text} ({named} would do{_own(estimate)}; {more})"
+        rest = "; what is left goes to a longer training and to proposals"
+        more = rest if estimate.longer is not None else ""  # else there are no trials for it
+        return f"{text} ({named} would do{_own(estimate)}{more})"
     return text
 
 
