@@ -193,13 +193,12 @@ def test_a_budget_that_evaluation_and_export_outlast_says_so() -> None:
 
 
 def test_a_training_without_a_second_left_takes_none() -> None:
-    known = asked(measured(per_class=500, speed=3.0), 8.0)
+    known = asked(measured(per_class=500, speed=3.0), 8.0, strategy="full-fine-tune")
     found = estimate(known)
-    given_ = [each for each in found.trainings if each.given is not None]
-    assert all(each.span == each.given for each in given_)
-    assert found.planned == pytest.approx(
-        sum(each.span for each in found.trainings) + 0.0 + ahead.finishing(known)
-    )
+    heads, choice = found.trainings
+    assert (choice.given, choice.span, choice.shortened) == (0.0, 0.0, True)
+    assert found.planned == pytest.approx(heads.seconds + ahead.finishing(known))
+    assert "full-fine-tune 0 s of " in line(found)
 
 
 def test_what_a_single_trial_leaves_out_is_said_and_no_budget_named() -> None:
