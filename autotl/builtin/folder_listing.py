@@ -1,7 +1,8 @@
 """Folders listed and drawn; no listing opens a file.
 
-Listings go `DEEPEST` levels down and no further. A link that leads back to a folder above itself is
-not followed, and no more than `MOST_FOLDERS` directories are listed for one set of data.
+Listings go `DEEPEST` levels down and no further. A link that leads back to a folder above itself,
+the data's own folder included, is not followed, and no more than `MOST_FOLDERS` directories are
+listed for one set of data.
 """
 
 from __future__ import annotations
@@ -27,63 +28,68 @@ _SYSTEM_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$r
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One directory: names of its folders and of its image files, sorted; other files' endings."""
+    """One directory: names of its folders and of its image files, sorted; other files' endings.
+
+    `circles` are the names of links to a folder above it or to itself, which are no folders of it;
+    `above` identifies these folders, from the data's own on.
+    """
 
     path: Path
     folders: tuple[str, ...]
     images: tuple[str, ...]
     others: tuple[str, ...]
+    circles: tuple[str, ...] = ()
+    above: tuple[tuple[int, int], ...] = ()
 
     def below(self, name: str) -> Listing:
         """The listing of the folder `name` in it."""
-        return listing(self.path / name)
+        return listing(self.path / name, self.above)
 
 
 @dataclass(kw_only=True)
 class Walk:
-    """What was met on walks through one set of data: directories, links that were not followed,
-    and folders with more in them than was looked into.
+    """What was met on walks through one set of data: directories, and the paths of links that were
+    not followed and of folders with more in them than was looked into.
     """
 
     folders: int = 0
     circles: list[str] = field(default_factory=list)
     too_deep: list[str] = field(default_factory=list)
 
-    def through(self, top: Listing, depth: int = DEEPEST) -> Iterator[tuple[str, Listing]]:
-        """(path below `top` with forward slashes, listing) of `top` and of each folder in it, a
-        folder before what it holds. Raises `DataError` for too many directories.
-        """
-        yield from self._through(top, "", depth, (_identity(top.path),))
-
-    def _through(
-        self, folder: Listing, below: str, depth: int, above: tuple[tuple[int, int], ...]
+    def through(
+        self, folder: Listing, depth: int = DEEPEST, path: str = ""
     ) -> Iterator[tuple[str, Listing]]:
+        """(path with forward slashes, listing) of `folder`, whose path is given, and of each folder
+        in it, a folder before what it holds. Raises `DataError` for too many directories.
+        """
         self.folders += 1
         if self.folders > MOST_FOLDERS:
             raise DataError(
                 f"There are more than {MOST_FOLDERS:,} folders in the data.",
                 hint="Name a folder that holds fewer, or give a table of files and labels.",
             )
-        yield below, folder
+        yield path, folder
+        self.circles += [f"{path}/{name}" if path else name for name in folder.circles]
         if depth <= 1 and folder.folders:
-            self.too_deep.append(below)
+            self.too_deep.append(path)
             return
         for name in folder.folders:
-            path = f"{below}/{name}" if below else name
-            identity = _identity(folder.path / name)
-            if identity in above:
-                self.circles.append(path)
-                continue
-            yield from self._through(folder.below(name), path, depth - 1, (*above, identity))
+            inner = f"{path}/{name}" if path else name
+            yield from self.through(folder.below(name), depth - 1, inner)
 
 
-def listing(path: Path) -> Listing:
-    """What a directory holds, hidden and system files left out; raises `DataError`."""
-    folders, images, others = [], [], []
+def listing(path: Path, above: tuple[tuple[int, int], ...] = ()) -> Listing:
+    """What a directory holds, hidden and system files left out; `above` identifies the folders of
+    the data that it lies in. Raises `DataError`.
+    """
+    above = (*above, _identity(path))
+    folders: list[str] = []
+    circles: list[str] = []
+    images, others = [], []
     for entry in _entries(path):
         suffix = PurePath(entry.name).suffix.lower()
         if _is_folder(entry):
-            folders.append(entry.name)
+            (circles if _identity(Path(entry.path)) in above else folders).append(entry.name)
         elif _is_image(entry):
             images.append(entry.name)
         else:
@@ -93,6 +99,8 @@ def listing(path: Path) -> Listing:
         folders=tuple(sorted(folders)),
         images=tuple(sorted(images)),
         others=tuple(sorted(others)),
+        circles=tuple(sorted(circles)),
+        above=above,
     )
 
 
@@ -135,6 +143,14 @@ def passed_over(others: Iterable[str]) -> list[str]:
         return []
     kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in counted.most_common(5))
     return [f"Files in class folders that are no images were passed over: {kinds}."]
+
+
+def not_followed(circles: Sequence[str]) -> list[str]:
+    """A remark on links that lead back, by their paths."""
+    if not circles:
+        return []
+    named = folder_names(circles)
+    return [f"Links that lead back to a folder above them were not followed: {named}."]
 
 
 def look_alikes(classes: Sequence[str]) -> list[str]:
@@ -193,6 +209,7 @@ def _branches(folder: Listing, name: str, depth: int, most: int) -> list[str]:
     for child in shown:
         below = _branches(folder.below(child), f"{printable(child)}/", depth - 1, most)
         lines += [f"  {line}" for line in below]
+    lines += [f"  {printable(name)}/  leads back" for name in folder.circles[:most]]
     if hidden := len(folder.folders) - len(shown):
         lines.append(f"  ({hidden:,}{' more' if shown else ''} folders)")
     return lines

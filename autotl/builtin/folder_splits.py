@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,16 @@ EXPECTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The class folders of one split; `split` is None and `prefix` empty without split folders."""
+    """The class folders of one split; `split` is None and `prefix` empty without split folders.
+
+    `circles` are the paths of links beside the class folders that lead back, and, in the first
+    part, of those beside the split folders.
+    """
 
     split: str | None
     prefix: str
     classes: tuple[tuple[str, Listing], ...]
+    circles: tuple[str, ...]
 
 
 def root_of(data: Any) -> Path:
@@ -65,13 +70,20 @@ def parts_of(top: Listing) -> tuple[list[Part], list[str]]:
     given = [name for name in below if split_of(name) and has_class_folders(below[name])]
     if not given:
         _refuse_unlabelled(top, below)
-        return [Part(split=None, prefix="", classes=_classes(top, below))], _beside(top)
+        classes = _classes(top, below)
+        return [Part(split=None, prefix="", classes=classes, circles=top.circles)], _beside(top)
     folder_of = _one_folder_a_split(top, given)
     parts = [
-        Part(split=split, prefix=f"{name}/", classes=_classes(below[name]))
+        Part(
+            split=split,
+            prefix=f"{name}/",
+            classes=_classes(below[name]),
+            circles=tuple(f"{name}/{link}" for link in below[name].circles),
+        )
         for split in SPLITS
         if (name := folder_of.get(split))
     ]
+    parts[0] = replace(parts[0], circles=(*top.circles, *parts[0].circles))
     remarks = [line for name in given for line in _beside(below[name])]
     return parts, [*_beside(top), *_unused(below, given), *remarks]
 

@@ -20,6 +20,7 @@ from autotl.builtin.folder_listing import (
     holds_images,
     listing,
     look_alikes,
+    not_followed,
     passed_over,
 )
 from autotl.builtin.folder_splits import EXPECTED, Part, parts_of, root_of, unexpected
@@ -121,10 +122,13 @@ def _examples(parts: Sequence[Part]) -> tuple[list[tuple[str | None, str, str]],
     examples: list[tuple[str | None, str, str]] = []
     remarks: list[str] = []
     others: list[str] = []
+    circles: list[str] = []
     for part in parts:
+        circles += part.circles
         for name, folder in part.classes:
             path = f"{part.prefix}{folder.path.name}"
             others += folder.others
+            circles += [f"{path}/{link}" for link in folder.circles]
             examples += [(part.split, name, f"{path}/{image}") for image in folder.images]
             if not folder.images:
                 remarks.append(f"The folder {printable(path)}/ holds no images: left out.")
@@ -133,7 +137,7 @@ def _examples(parts: Sequence[Part]) -> tuple[list[tuple[str | None, str, str]],
                     f"Folders inside the class folder {printable(path)}/ are not read: "
                     f"--loader {TOP} reads them as of that class, --loader {NESTED} as classes."
                 )
-    return examples, [*remarks, *passed_over(others)]
+    return examples, [*remarks, *passed_over(others), *not_followed(circles)]
 
 
 @hookimpl

@@ -30,6 +30,7 @@ from autotl.builtin.folder_listing import (
     holds_images,
     listing,
     look_alikes,
+    not_followed,
     passed_over,
     shows_image,
 )
@@ -79,10 +80,10 @@ def is_deep(top: Listing) -> bool:
     splits = [top.below(name) for name in with_classes(top)]
     places = splits or [top]
     deep = [
-        folder / name
-        for folder, names in ((place.path, place.folders) for place in places)
-        for name in names
-        if not shows_image(folder / name) and holds_images(listing(folder / name))
+        place.path / name
+        for place in places
+        for name in place.folders
+        if not shows_image(place.path / name) and holds_images(place.below(name))
     ]
     wrapped = len(deep) == 1 and len(places[0].folders) == 1
     return bool(deep) and not wrapped
@@ -143,17 +144,18 @@ def _tree(top: Listing) -> Tree:
     leaves: list[Leaf] = []
     others: list[str] = []
     for part in parts:
+        walk.circles += part.circles
         for name, folder in part.classes:
             first = f"{part.prefix}{folder.path.name}"
             before = len(leaves)
-            for below, found in walk.through(folder, DEEPEST - 1 - bool(part.split)):
+            for path, found in walk.through(folder, DEEPEST - 1 - bool(part.split), first):
                 others += found.others
                 if found.images:
-                    inner = tuple(map(class_name, below.split("/"))) if below else ()
+                    inner = path.split("/")[first.count("/") + 1 :]
                     leaf = Leaf(
                         split=part.split,
-                        names=(name, *inner),
-                        path=f"{first}/{below}".rstrip("/"),
+                        names=(name, *map(class_name, inner)),
+                        path=path,
                         images=found.images,
                     )
                     leaves.append(leaf)
@@ -165,10 +167,7 @@ def _tree(top: Listing) -> Tree:
 
 
 def _not_followed(walk: Walk) -> list[str]:
-    remarks = []
-    if walk.circles:
-        named = folder_names(walk.circles)
-        remarks.append(f"Links that lead back to a folder above them were not followed: {named}.")
+    remarks = not_followed(walk.circles)
     if walk.too_deep:
         named = folder_names(walk.too_deep)
         remarks.append(f"Folders more than {DEEPEST} levels down are not read: those in {named}.")

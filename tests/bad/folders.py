@@ -189,7 +189,7 @@ CASES: tuple[Case, ...] = (
         alone=True,
         slow=True,
     ),
-    refused("circle", _circle, "can be read by 2 loaders", "again/cats", "--loader"),
+    loads("circle", _circle, "8 examples", "not followed: again/ and cats/up/"),
     loads("link-to-itself", _itself, "set aside: cats/self.png: .*symbolic links"),
     loads("broken-link", _broken_link, "set aside: cats/gone.png: .*No such file"),
     loads("class-twice-by-link", _twice_by_link, "4 images occur under different classes", "kitt"),

@@ -157,15 +157,69 @@ def test_the_loader_of_plain_folders_names_those_of_trees(tmp_path: Path) -> Non
     assert "--loader top-folders" in caught.value.hint
 
 
+def circle(path: Path, target: Path) -> None:
+    path.symlink_to(target, target_is_directory=True)
+
+
 def test_links_in_circles_end_and_are_said(tmp_path: Path) -> None:
     images_at(tmp_path, "a/x", "b/y")
-    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
-    (tmp_path / "a" / "x" / "self").symlink_to(tmp_path / "a" / "x", target_is_directory=True)
-    (tmp_path / "b" / "across").symlink_to(tmp_path / "a" / "x", target_is_directory=True)
+    circle(tmp_path / "a" / "up", tmp_path)
+    circle(tmp_path / "a" / "x" / "self", tmp_path / "a" / "x")
+    circle(tmp_path / "b" / "across", tmp_path / "a" / "x")
     found = read(tmp_path, NESTED)
-    assert set(found.ids) >= {"a/x/00.png", "b/across/00.png", "b/y/00.png"}
-    assert any("lead back to a folder above" in line for line in found.warnings)
-    assert len(found.ids) < 20
+    assert found.ids == ("a/x/00.png", "b/across/00.png", "b/y/00.png")
+    assert found.warnings == (
+        "Links that lead back to a folder above them were not followed: a/up/, a/x/self/ and "
+        "b/across/self/.",
+    )
+
+
+@pytest.mark.parametrize("above", [".", "..", "../..", "../../.."])
+def test_no_image_gets_a_second_class_by_a_link_up(tmp_path: Path, above: str) -> None:
+    images_at(tmp_path / "data", "cat/in", "cat/out", "dog/in", "dog/out", count=10)
+    circle(tmp_path / "data" / "cat" / "in" / "up", Path(above))
+    found = read(tmp_path / "data", TOP)
+    assert len(found.ids) == 40
+    assert found.labels.count(0) == 20
+    at = "cat/in/up/data/" if above == "../../.." else "cat/in/up/"
+    assert any(f"not followed: {at}." in line for line in found.warnings)
+
+
+@pytest.mark.parametrize("above", ["..", "../..", "../../.."])
+def test_no_test_image_comes_into_training_by_a_link_up(tmp_path: Path, above: str) -> None:
+    images_at(tmp_path, *(f"{s}/{c}/a" for s in ("train", "test") for c in ("cat", "dog")))
+    circle(tmp_path / "train" / "cat" / "a" / "up", Path(above))
+    for name in (NESTED, TOP, GROUPED):
+        found = read(tmp_path, name)
+        assert [path.split("/")[0] for path in found.ids] == ["train", "train", "test", "test"]
+        assert any("not followed: train/cat/a/up/." in line for line in found.warnings)
+
+
+def test_a_link_up_makes_no_tree_of_plain_folders(tmp_path: Path) -> None:
+    images_at(tmp_path, "cat", "dog", count=2)
+    circle(tmp_path / "latest", Path("."))
+    circle(tmp_path / "cat" / "all", Path(".."))
+    assert set(matching(tmp_path)) == {"image-folders"}
+    found = read(tmp_path, "image-folders")
+    assert len(found.ids) == 4
+    assert found.warnings == (
+        "Links that lead back to a folder above them were not followed: latest/ and cat/all/.",
+    )
+    assert read(tmp_path, NESTED).classes == ("cat", "dog")
+    assert read(tmp_path, NESTED).warnings == found.warnings
+
+
+def test_links_up_beside_splits_are_said(tmp_path: Path) -> None:
+    images_at(tmp_path, *(f"{s}/{c}" for s in ("train", "test") for c in ("cat", "dog")))
+    circle(tmp_path / "current", Path("."))
+    circle(tmp_path / "test" / "again", Path(".."))
+    circle(tmp_path / "test" / "dog" / "back", Path("../.."))
+    assert set(matching(tmp_path)) == {"image-folders"}
+    said = "not followed: current/, test/again/ and test/dog/back/."
+    for name in ("image-folders", NESTED, TOP):
+        found = read(tmp_path, name)
+        assert len(found.ids) == 4
+        assert [said in line for line in found.warnings] == [True]
 
 
 def test_no_deeper_than_said(tmp_path: Path) -> None:
@@ -173,7 +227,10 @@ def test_no_deeper_than_said(tmp_path: Path) -> None:
     images_at(tmp_path, "a/x", f"b/{inner[2:]}", f"b/{inner}")
     found = read(tmp_path, TOP)
     assert len(found.ids) == 2
-    assert any(f"more than {DEEPEST} levels down" in line for line in found.warnings)
+    (warning,) = found.warnings
+    assert (
+        warning == f"Folders more than {DEEPEST} levels down are not read: those in b/{inner[2:]}/."
+    )
 
 
 def test_no_more_folders_than_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
