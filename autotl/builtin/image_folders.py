@@ -24,6 +24,7 @@ from autotl.builtin.folder_listing import (
     passed_over,
 )
 from autotl.builtin.folder_splits import EXPECTED, Part, parts_of, root_of, unexpected
+from autotl.builtin.ids import unlike
 from autotl.builtin.near_misses import unsorted
 from autotl.builtin.nested_folders import NESTED, TOP, is_deep
 from autotl.builtin.split_names import split_of
@@ -70,7 +71,7 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
     base = root.absolute()
     return Dataset(
         kind="image",
-        ids=tuple(printable(file) for file in files),
+        ids=unlike([printable(file) for file in files]),
         labels=tuple(number[name] for _, name, _ in examples),
         classes=tuple(classes),
         read=lambda row: image_bytes(base / files[row]),

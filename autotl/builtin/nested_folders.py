@@ -41,6 +41,7 @@ from autotl.builtin.folder_splits import (
     unexpected,
     with_classes,
 )
+from autotl.builtin.ids import unlike
 from autotl.builtin.split_names import split_of
 from autotl.errors import DataError
 from autotl.files import image_bytes
@@ -123,11 +124,12 @@ def load(data: Any, options: Mapping[str, Any], *, how: str) -> Dataset:
     classes = sorted({_class(how, leaf) for leaf in leaves})
     number = {name: place for place, name in enumerate(classes)}
     files = tuple(f"{leaf.path}/{image}" for leaf, image in rows)
+    ids = unlike([printable(file) for file in files])
     base = root.absolute()
-    groups = tuple(_group(leaf, image) for leaf, image in rows) if how == GROUPED else None
+    groups = tuple(map(_group, (leaf for leaf, _ in rows), ids)) if how == GROUPED else None
     return Dataset(
         kind="image",
-        ids=tuple(printable(file) for file in files),
+        ids=ids,
         labels=tuple(number[_class(how, leaf)] for leaf, _ in rows),
         classes=tuple(classes),
         read=lambda row: image_bytes(base / files[row]),
@@ -222,9 +224,9 @@ def _class(how: str, leaf: Leaf) -> str:
     return "/".join(leaf.names) if how == NESTED else leaf.names[0]
 
 
-def _group(leaf: Leaf, image: str) -> str:
+def _group(leaf: Leaf, name: str) -> str:
     """The folder directly in the class; an image that lies in none is a group of its own."""
-    return leaf.names[1] if len(leaf.names) > 1 else f"{printable(leaf.path)}/{printable(image)}"
+    return leaf.names[1] if len(leaf.names) > 1 else name
 
 
 def _what(how: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autotl.builtin import table_columns
+from autotl.builtin.ids import unlike
 from autotl.builtin.table import Table, is_nested, shown, text_of
 from autotl.builtin.table_columns import Columns
 from autotl.builtin.table_images import Pictures, pictures
@@ -30,7 +30,7 @@ def dataset(table: Table, options: Mapping[str, Any]) -> Dataset:
     kept, doubles = _once(table, told.rows, images, [fact for fact in facts if fact[1]])
     return Dataset(
         kind="image",
-        ids=_unlike([images.ids[place] for place in kept]),
+        ids=unlike([images.ids[place] for place in kept]),
         labels=tuple(numbers[place] for place in kept),
         classes=told.classes,
         read=lambda row: images.read(kept[row]),
@@ -115,22 +115,6 @@ def _contrary(
         details=tuple(lines),
         hint="Keep one row an image. Several labels an image (multi-label) are not supported.",
     )
-
-
-def _unlike(ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids, with a number behind one that occurs twice (odd names may be written alike)."""
-    seen: defaultdict[str, int] = defaultdict(int)
-    unlike = []
-    taken = set(ids)
-    for name in ids:
-        seen[name] += 1
-        other = name
-        while seen[name] > 1 and other in taken:
-            other = f"{name} ({seen[name]})"
-            seen[name] += other in taken
-        taken.add(other)
-        unlike.append(other)
-    return tuple(unlike)
 
 
 def _found(table: Table, columns: Columns, classes: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -197,7 +198,7 @@ def test_no_test_image_comes_into_training_by_a_link_up(tmp_path: Path, above: s
 
 def test_a_link_up_makes_no_tree_of_plain_folders(tmp_path: Path) -> None:
     images_at(tmp_path, "cat", "dog", count=2)
-    circle(tmp_path / "latest", Path("."))
+    circle(tmp_path / "latest", Path())
     circle(tmp_path / "cat" / "all", Path(".."))
     assert set(matching(tmp_path)) == {"image-folders"}
     found = read(tmp_path, "image-folders")
@@ -211,7 +212,7 @@ def test_a_link_up_makes_no_tree_of_plain_folders(tmp_path: Path) -> None:
 
 def test_links_up_beside_splits_are_said(tmp_path: Path) -> None:
     images_at(tmp_path, *(f"{s}/{c}" for s in ("train", "test") for c in ("cat", "dog")))
-    circle(tmp_path / "current", Path("."))
+    circle(tmp_path / "current", Path())
     circle(tmp_path / "test" / "again", Path(".."))
     circle(tmp_path / "test" / "dog" / "back", Path("../.."))
     assert set(matching(tmp_path)) == {"image-folders"}
@@ -247,6 +248,18 @@ def test_composed_and_decomposed_paths_are_one_class(tmp_path: Path) -> None:
     images_at(tmp_path, "train/caf\u00e9/x", "test/cafe\u0301/x", "train/tea/y")
     assert read(tmp_path, NESTED).classes == ("caf\u00e9/x", "tea/y")
     assert read(tmp_path, TOP).classes == ("caf\u00e9", "tea")
+
+
+@pytest.mark.parametrize("name", [image_folders.NAME, NESTED, TOP, GROUPED])
+def test_names_that_are_written_alike_get_ids_that_differ(tmp_path: Path, name: str) -> None:
+    images_at(tmp_path, "cat", "dog", count=2)
+    (tmp_path / "cat" / "00.png").rename(os.fsdecode(bytes(tmp_path / "cat") + b"/q\xff.png"))
+    (tmp_path / "cat" / "01.png").rename(tmp_path / "cat" / "q\\xff.png")
+    found = loaded(str(tmp_path), list(LOADERS.values()), options={"loader": name}).dataset
+    assert found.ids[:2] == ("cat/q\\xff.png", "cat/q\\xff.png (2)")
+    assert found.read(0) == encoded(pattern(0, 1))
+    assert found.read(1) == encoded(pattern(0, 0))
+    assert found.groups == (found.ids if name == GROUPED else None)
 
 
 def test_a_folder_without_images_is_refused_by_all(tmp_path: Path) -> None:
