@@ -89,6 +89,45 @@ def test_names_that_begin_as_images_do_are_names(name: str) -> None:
     assert [each for each, _ in with_standard_input(["-"], io.BytesIO(content))] == [name] * 2
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("GIF89a.png", "GIF87a", "P1 1 photo.png", "P6\t3 4 255 photo.png", "<html>.png"),
+        *("GIF89a/" + "deep/" * 30 + "\u00e9.png", "P2 1\n2 9 photo.png"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+def test_a_file_whose_name_begins_as_an_image_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+) -> None:
+    class Piecemeal(io.BytesIO):
+        def read1(self, _: int | None = -1) -> bytes:
+            return self.read(size)
+
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(encoded("PNG"))
+    monkeypatch.chdir(tmp_path)
+    for text in (f"{name}\0none.png\0", f"{name}\nnone.png\n", f"{name}\r\nnone.png", name):
+        if "\n" in name and "\0" not in text:
+            continue
+        found = list(with_standard_input(["-"], Piecemeal(text.encode())))
+        assert found[0] == (name, Path(name))
+        assert [each for each, _ in found[1:]] == ["none.png"][: len(found) - 1]
+        assert (len(found) == 2) == ("none" in text)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_image_stays_one_though_a_file_is_called_as_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    content = b"P2\n2 1\n9\n3 4\n" if form == "PPM" else encoded(form)
+    monkeypatch.chdir(tmp_path)
+    for length in range(1, 12):
+        if not {0, 47} & set(content[:length]):
+            (tmp_path / os.fsdecode(content[:length])).touch()
+    assert list(with_standard_input(["-"], io.BytesIO(content))) == [("-", content)]
+
+
 def test_an_image_is_piped_in(model: Path) -> None:
     assert asked(model, encoded("JPEG"), "-")[:2] == (0, [("-", "rouge", None)])
 
@@ -144,6 +183,9 @@ def test_a_file_of_that_name_is_named_by_its_path(model: Path, photos: Path) -> 
         (b"\x1f\x8b\x08\x00" + bytes(range(256)), "neither an image"),
         (b"PK\x03\x04\x14\x00\x00\x00", "neither an image"),
         (b"\0a.png\0", "neither an image"),
+        (b"\n", "The list names no file: it has only empty lines."),
+        (b"\r\n" * 1_000, "The list names no file"),
+        (b"\xef\xbb\xbf", "The list names no file"),
         (b"caf\xe9.png\n", "neither an image"),
         (b"\n <!DOCTYPE html><html><body>404</body></html>\n", "web page"),
         (b"\x89PNG\r\n\x1a\n", "The content is no image"),

@@ -1,7 +1,8 @@
 """What stands for `-` among inputs: one image piped in, or a list of files, told by its content.
 
-A list has a name a line, or names that end with a null character, as `find -print0` gives them. It
-is taken as it comes, so that one of any length needs little memory.
+A text whose first name is that of a file is a list, though images may begin so too. A list has a
+name a line, or names that end with a null character, as `find -print0` gives them. It is taken as
+it comes, so that one of any length needs little memory.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _MOST_NAME = 65_536
 """Bytes of one file's name; the system's own limit is far below."""
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 _PPM = re.compile(rb"P\w(\s+|\s*#[^\n]*\n)+\d+\s")
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg")
 _NEITHER = "It is neither an image of a known format nor a list of file names in UTF-8."
 
@@ -66,13 +68,11 @@ def _accepts(name: str, head: bytes) -> bool:
 def _piped(stream: IO[bytes]) -> Iterator[Item]:
     """The image, or the files named, of a stream; or one item with what is wrong."""
     chunks = _chunks(stream)
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= _HEAD:
-            break
+    head = _beginning(chunks)
     if not head:
         yield NAME, _raising("The standard input is empty (0 bytes).")
+    elif _begins_with_a_file(head):
+        yield from _named(head, chunks)
     elif is_image(head):
         yield NAME, _whole(head, chunks)
     elif head.lstrip().lower().startswith(_MARKUP):
@@ -80,7 +80,39 @@ def _piped(stream: IO[bytes]) -> Iterator[Item]:
     elif not _is_list(head):
         yield NAME, _raising(_NEITHER)
     else:
-        yield from _named(head.removeprefix(codecs.BOM_UTF8), chunks)
+        yield from _named(head, chunks)
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """The first bytes: enough to tell an image by, of a text also its first name."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) < _HEAD:
+            continue
+        if len(head) >= _MOST_NAME or re.search(rb"[\0\n]", head) or not _is_list(head):
+            break
+    return head
+
+
+def _begins_with_a_file(head: bytes) -> bool:
+    """Whether it is a text whose first name is that of something there; two letters, such as P5,
+    do not suffice.
+    """
+    name = _trimmed(*_first(head.removeprefix(codecs.BOM_UTF8)))
+    looked_at = head[: max(_HEAD, len(name))]
+    if not 2 < len(name) <= _MOST_NAME or not _is_list(looked_at) or _CONTROL.search(looked_at):
+        return False
+    try:
+        return look(Path(os.fsdecode(name))) is not None
+    except UsageError:  # it is told of the item
+        return False
+
+
+def _first(head: bytes) -> tuple[bytes, bytes]:
+    """The first name of a list, and what ends every name."""
+    ending = b"\0" if b"\0" in head else b"\n"
+    return head.split(ending, 1)[0], ending
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
@@ -112,15 +144,14 @@ def _is_list(head: bytes) -> bool:
 
 
 def _named(head: bytes, chunks: Iterator[bytes]) -> Iterator[Item]:
-    """The items of a list, of which `head` has been read; what ends the first name ends all."""
-    while not re.search(rb"[\0\n]", head) and len(head) < _MOST_NAME:
-        chunk = next(chunks, b"")
-        if not chunk:
-            break
-        head += chunk
-    ending = b"\0" if b"\0" in head else b"\n"
+    """The items of a list that begins with `head`; what ends the first name ends all."""
+    head = head.removeprefix(codecs.BOM_UTF8)
+    _, ending = _first(head)
+    name = b""
     for name in _names(chain([head], chunks), ending):
         yield from _item(name)
+    if not name:
+        yield NAME, _raising("The list names no file: it has only empty lines.")
 
 
 def _names(chunks: Iterable[bytes], ending: bytes) -> Iterator[bytes]:
