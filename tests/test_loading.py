@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autotl.builtin import arrays, digits, frames, image_folders, tables
@@ -338,6 +339,10 @@ def test_a_loader_that_fails_is_named(given: object) -> None:
         ({"classes": ("a", "a")}, "class name occurs twice"),
         ({"classes": ("a",)}, "none of the 1 classes"),
         ({"groups": ("g",)}, "groups"),
+        ({"groups": ("g", "h", None, "g")}, "example '002' has None for a group"),
+        ({"groups": ("g", "", "h", "g")}, "example '001' has '' for a group"),
+        ({"groups": np.array([1.0, 2.0, 2.0, np.nan])}, r"example '003' has .*nan.* for a group"),
+        ({"groups": pd.array([1, None, 2, 2])}, "example '001' has <NA> for a group"),
         ({"splits": ("train",)}, "splits"),
     ],
 )

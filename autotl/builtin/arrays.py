@@ -24,7 +24,7 @@ from autotl.builtin.frames import are_frames
 from autotl.builtin.split_names import split_of_word, words_of
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
-from autotl.records import SPLITS, Dataset, Loader
+from autotl.records import SPLITS, Dataset, Loader, is_nothing
 
 NAME = "arrays"
 EXPECTED = (
@@ -89,15 +89,16 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
     classes, labels = classes_and_labels(targets, named.extras.get("classes"))
     how = scaling([image for pictures in images for image in _spans(pictures)])
     rows = _Rows(images, how)
+    groups, alone = _groups(named, len(labels))
     return Dataset(
         kind="image",
         ids=tuple(_ids(order, images)),
         labels=labels,
         classes=classes,
         read=rows.read,
-        groups=_extra(named, "groups", len(labels)),
+        groups=groups,
         splits=_splits(named, order, images),
-        warnings=(*how.remarks, *_passed_over(named)),
+        warnings=(*how.remarks, *alone, *_passed_over(named)),
     )
 
 
@@ -255,10 +256,25 @@ def _splits(
     )
 
 
+def _groups(named: Named, count: int) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Each image's group, one of its own where it names none; and a remark on those."""
+    groups = _extra(named, "groups", count)
+    if groups is None:
+        return None, []
+    without = groups.count("")
+    what = "1 image names" if without == 1 else f"{without:,} images name"
+    return (
+        tuple(group or f"\0{row}" for row, group in enumerate(groups)),
+        [f"{what} no group: each is one of its own."] if without else [],
+    )
+
+
 def _extra(named: Named, role: str, count: int) -> tuple[str, ...] | None:
     if role not in named.extras:
         return None
-    values = tuple(str(value) for value in np.asarray(named.extras[role]).ravel())
+    given = named.extras[role]
+    found = np.asarray(given, dtype=object if isinstance(given, list | tuple) else None).ravel()
+    values = tuple("" if is_nothing(value) else str(value) for value in found)
     if len(values) != count:
         raise DataError(f"There are {count:,} images but {len(values):,} {role}.")
     if role == "splits":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from autotl.errors import DataError, PluginError
-from autotl.records import KINDS, SPLITS, Dataset, names
+from autotl.records import KINDS, SPLITS, Dataset, is_nothing, names
 
 
 def contract(dataset: Dataset, loader: str) -> None:
@@ -23,6 +23,7 @@ def contract(dataset: Dataset, loader: str) -> None:
         (_outside(dataset), f"a label is none of the {len(dataset.classes)} classes"),
         (_wrong_length(dataset.groups, count), f"{count} examples but not as many groups"),
         (_wrong_length(dataset.splits, count), f"{count} examples but not as many splits"),
+        *((True, fault) for fault in _without_group(dataset)),
     ]
     if found := [fault for is_so, fault in faults if is_so]:
         raise PluginError(f"The loader '{loader}' broke its contract: {'; '.join(found)}.")
@@ -89,6 +90,18 @@ def _outside(dataset: Dataset) -> bool:
 
 def _wrong_length(values: Sequence[str] | None, count: int) -> bool:
     return values is not None and len(values) != count
+
+
+def _without_group(dataset: Dataset) -> Iterator[str]:
+    """What is wrong with the first example whose group is nothing: such would be one group."""
+    groups = () if dataset.groups is None else dataset.groups
+    for name, group in zip(dataset.ids, groups, strict=False):
+        if is_nothing(group):
+            yield (
+                f"example '{name}' has {group!r} for a group: one without a group gets a name "
+                "of its own"
+            )
+            return
 
 
 def _single(single: Sequence[str], classes: int, examples: int) -> DataError:

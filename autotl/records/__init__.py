@@ -73,6 +73,7 @@ from autotl.records.words import (
     STRATEGIES,
     Metric,
     Strategy,
+    is_nothing,
     names,
 )
 
@@ -154,6 +155,7 @@ __all__ = [
     "VerifiedData",
     "Weights",
     "from_json",
+    "is_nothing",
     "names",
     "to_json",
 ]

@@ -120,7 +120,8 @@ class Dataset:
     content must stay the same (a loader with one open file needs a lock); what it raises sets
     that example aside. `kind` is "image". `splits` names a given split ("train", "validation" or
     "test") for each example, `groups` a group that must stay on one side of every split and, unless
-    it is all that a class has, of every fold of cross-validation. `found` says in a few words what
+    it is all that a class has, of every fold of cross-validation; an example without a group gets a
+    name that no other has (None or "" is refused). `found` says in a few words what
     the loader took for what, where it had to find out: it is shown before anything is trained.
     """
 

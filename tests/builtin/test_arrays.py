@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autotl.builtin.arrays import autotl_loaders, load, matches
@@ -196,6 +197,23 @@ def test_names_that_do_not_say_enough(named: dict[str, Any]) -> None:
     with pytest.raises(DataError) as caught:
         load(named, {})
     assert any("uint8 (6, 5, 6, 3)" in line for line in caught.value.details)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [7, None, 7, None, 8, 8],
+        ["7", float("nan"), "7", "", "8", "8"],
+        np.array(["7", "", "7", "", "8", "8"]),
+        pd.Series(["7", None, "7", pd.NA, "8", "8"]),
+    ],
+)
+def test_an_image_without_a_group_is_one_of_its_own(groups: Any) -> None:
+    found = load({"images": IMAGES, "labels": LABELS, "groups": groups}, {})
+    assert found.groups is not None
+    assert (found.groups[0], found.groups[4]) == ("7", "8")
+    assert len(set(found.groups)) == 4
+    assert found.warnings == ("2 images name no group: each is one of its own.",)
 
 
 @pytest.mark.parametrize(
