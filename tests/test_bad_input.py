@@ -218,6 +218,20 @@ def test_no_two_cases_have_one_name_and_each_says_something() -> None:
     assert [case.name for case in CASES if case.outcome not in (0, LOADS) and not case.says] == []
 
 
+def test_no_case_accepts_a_message_that_says_nothing() -> None:
+    nothing = (
+        "/given/photos, table.csv, table.jsonl, table.parquet, data.npz or model.onnx cannot be "
+        "used: see the file, line, row, column, label, folder and images; it is no data that loads."
+    )
+    weak = [
+        case.name
+        for case in CASES
+        if case.outcome not in (0, LOADS)
+        and all(re.search(words, nothing, re.DOTALL) for words in case.says)
+    ]
+    assert weak == []
+
+
 # ---- all the way to a model ----
 
 STRANGE = (b"\x1b[31mred\x1b[0m", "cat\u202egnp <b>|x|".encode(), b"a\nb", b"caf\xe9")

@@ -22,6 +22,7 @@ _DELIMITERS = {",": "", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _SAMPLE = 65_536
 _SAMPLED_ROWS = 50
 _UTF8 = "Save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
+_FOLDER = "Give the folder of class folders that it lies in, or a table of files and labels."
 _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _BINARY = (
     (b"PK\x03\x04", "a spreadsheet or a ZIP archive", "Save the table as CSV."),
@@ -29,6 +30,8 @@ _BINARY = (
     (b"\x1f\x8b", "compressed", "Unpack it first."),
     (b"PAR1", "Parquet", "Give it the ending .parquet."),
     (b"%PDF", "a PDF", "Save the table as CSV."),
+    (b"\x89PNG", "an image", _FOLDER),
+    (b"\xff\xd8\xff", "an image", _FOLDER),
 )
 
 
@@ -152,8 +155,9 @@ def _records(name: str, text: str, delimiter: str, skipped: int) -> Iterator[tup
         except StopIteration:
             return
         except csv.Error as error:
+            unended = str(error) == "unexpected end of data"
             raise DataError(
-                f"{name}, line {line}: {error}.",
+                f"{name}, line {line}: {'a quote is not closed' if unended else error}.",
                 hint='Values with a quote or the delimiter in them stand in "quotes", a quote in '
                 'them is doubled: "".',
             ) from error

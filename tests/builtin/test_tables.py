@@ -171,7 +171,7 @@ def test_any_labels_and_file_names_come_back_alike_from_every_format(
         ("t.csv", b"PK\x03\x04xlsx", "spreadsheet"),
         ("t.csv", b"\x1f\x8b\x08", "compressed"),
         ("t.jsonl", b"PAR1", "Parquet"),
-        ("t.csv", b'file,label\na.png,"x\nb.png,y\n', "line 2: unexpected end"),
+        ("t.csv", b'file,label\na.png,"x\nb.png,y\n', "line 2: a quote is not closed"),
         ("t.csv", b'file,label\na.png,"x"y\n', "line 2: "),
         ("t.csv", b"file,label\na.png\nb.png,x,y\n", "2 rows have not the 2 cells"),
         ("t.csv", b"file,label,label \na.png,x,y\n", "2 columns named 'label' .number 2 and 3."),
