@@ -16,7 +16,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, UserDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -36,7 +36,7 @@ from autotl.plugins import OfferedBackbone, locate
 from autotl.plugins.discovery import GROUP, Asked, ask
 from autotl.plugins.validation import backbone as validated_backbone
 from autotl.plugins.validation import loader as validated_loader
-from autotl.records import Backbone, Dataset, Loader, LocatedBackbone, from_json, to_json
+from autotl.records import COLUMNS, Backbone, Dataset, Loader, LocatedBackbone, from_json, to_json
 from autotl.worker import Worker
 
 if TYPE_CHECKING:
@@ -117,21 +117,26 @@ def check_loader(loader: Loader, data: Any, *, options: Mapping[str, Any] | None
     """Check a loader on data of its layout (of ten examples or more); returns the dataset.
 
     It must match with a sentence, refuse what does not exist, give the same valid dataset each
-    time, open none of the examples' files before they are read (in a folder of files), and
-    read examples in any order and from several threads at once.
+    time, list the options that it reads, open none of the files of examples in a folder before they
+    are read, and read examples in any order and from several threads at once.
     """
-    options = options or {}
+    options = _Options(options or {})
     try:
         validated_loader(loader)
     except AutotlError as error:
         raise AssertionError(str(error)) from error
-    problems = list(_matching_problems(loader, data, options))
-    _require(loader.name, problems)
+    _require(loader.name, list(_matching_problems(loader, data, options)))
     with _opened_files() as opened:
         first = loader.load(data, options)
     _require(loader.name, _eager_problems(first, data, opened))
     second = loader.load(data, options)
-    _require(loader.name, [*_unequal_problems(first, second), *_reading_problems(first)])
+    problems = [*_unequal_problems(first, second), *_reading_problems(first)]
+    problems += [
+        f"it reads {name}, which its field `options` does not list: who gives it is refused"
+        for name in COLUMNS
+        if name in options.asked.difference(loader.options)
+    ]
+    _require(loader.name, problems)
     try:
         load(data, [loader], options={**options, "loader": loader.name})
     except AutotlError as error:
@@ -195,6 +200,22 @@ def _matching_problems(loader: Loader, data: Any, options: Mapping[str, Any]) ->
         else:
             if matched is not None:
                 yield f"matches({nothing!r}) returned {matched!r} instead of None"
+
+
+class _Options(UserDict[str, Any]):
+    """Options that know which of them were asked for, given or not."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.asked: set[object] = set()
+
+    def __contains__(self, name: object) -> bool:  # `get` asks it too
+        self.asked.add(name)
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
 
 
 _watched: list[list[str]] = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autotl.builtin import arrays, digits, embedded_backbone, image_folders
+from autotl.builtin import arrays, digits, embedded_backbone, image_folders, tables
 from autotl.files import sha256
 from autotl.records import (
+    COLUMNS,
     Backbone,
     Dataset,
     InputSizes,
@@ -261,7 +263,18 @@ def in_order(pictures: Path) -> Loader:
     return replace(good, load=load)
 
 
+def heeding(pictures: Path, **changes) -> Loader:
+    good = sloppy(pictures)
+
+    def load(data, options):
+        options.get("group_column")
+        return good.load(data, options)
+
+    return replace(good, load=load, **changes)
+
+
 FAULTS = {
+    "reads group_column, which its field `options` does not list": heeding,
     "opened 16 files for 16 examples": eager,
     "other ids the second time": changing,
     "something else in another order": in_order,
@@ -280,6 +293,41 @@ FAULTS = {
 
 def test_a_plain_loader_conforms(pictures):
     check_loader(sloppy(pictures), str(pictures))
+
+
+def test_a_loader_that_lists_the_options_it_reads_conforms(pictures):
+    check_loader(heeding(pictures, options=("group_column",)), str(pictures))
+
+
+READINGS = {
+    "get": lambda options, name: options.get(name),
+    "in": lambda options, name: name in options,
+    "item": lambda options, name: options[name],
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("place", ["matches", "load"])
+@pytest.mark.parametrize("how", READINGS)
+def test_an_option_that_is_read_and_not_listed_is_told(pictures, column, place, how):
+    good = sloppy(pictures)
+
+    def asking(data, options):
+        with suppress(KeyError):
+            READINGS[how](options, column)
+        return getattr(good, place)(data, options)
+
+    with pytest.raises(AssertionError, match=f"it reads {column}, which"):
+        check_loader(replace(good, **{place: asking}), str(pictures))
+
+
+def test_the_loader_of_tables_lists_what_it_reads(pictures):
+    lines = [f"{path.relative_to(pictures)},{path.parent.name}" for path in pictures.glob("*/*")]
+    (pictures / "table.csv").write_text("\n".join(["file,label", *sorted(lines)]))
+    check_loader(loader_of(tables), str(pictures / "table.csv"))
+    none_listed = replace(loader_of(tables), options=())
+    with pytest.raises(AssertionError, match="does not list"):
+        check_loader(none_listed, str(pictures / "table.csv"))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
