@@ -324,6 +324,24 @@ def test_an_unknown_loader_is_told_the_nearest() -> None:
         load("x", LOADERS, options={"loader": "array"})
 
 
+@pytest.mark.parametrize(
+    ("description", "hint"),
+    [
+        ("ours", "Name one: --loader one (ours) or --loader two (ours)."),
+        ("what takes long to say " * 9, "Name one: --loader one or --loader two."),
+    ],
+)
+def test_where_two_loaders_match_both_are_named(description: str, hint: str) -> None:
+    dataset = dataset_of([picture(row) for row in range(4)], [0, 1, 0, 1])
+    both = [
+        replace(loader_of(dataset, name=name), description=description) for name in ("one", "two")
+    ]
+    with pytest.raises(DataError, match="can be read by 2 loaders") as caught:
+        load("x", both)
+    assert caught.value.hint == hint
+    assert caught.value.details == ("one: it is ours", "two: it is ours")
+
+
 @pytest.mark.parametrize("given", [RuntimeError("no luck"), None, {"ids": ()}])
 def test_a_loader_that_fails_is_named(given: object) -> None:
     with pytest.raises(PluginError, match="'own'"):

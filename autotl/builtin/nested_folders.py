@@ -266,7 +266,7 @@ def _about(how: str, leaves: Sequence[Leaf]) -> list[str]:
     """A remark on folders named as sessions or patients are, whose images are parted."""
     inner = {leaf.names[1] for leaf in leaves if len(leaf.names) > 1}
     bare = {_bare(name) for name in inner}
-    if how != TOP or len(inner) < 3 or len(bare) > len(inner) / 3:
+    if how != TOP or not inner or len(bare) > len(inner) / 3:
         return []
     return [
         f"Images of one folder below a class, such as {folder_names(sorted(inner)[:2])}, may come "

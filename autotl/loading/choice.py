@@ -16,6 +16,7 @@ from autotl.files import expanded, look
 from autotl.loading.nearly import nearly
 from autotl.records import COLUMNS, Loader
 
+_LONG_HINT = 250
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -62,9 +63,17 @@ def _chosen(data: Any, loaders: Sequence[Loader], options: Mapping[str, Any]) ->
         raise DataError(
             f"{_shown(data)} can be read by {len(reasons)} loaders.",
             details=tuple(f"{loader.name}: {reason}" for loader, reason in reasons),
-            hint=f"Name one: --loader {reasons[0][0].name}.",
+            hint=_either([loader for loader, _ in reasons]),
         )
     raise _none(data, loaders, warnings)
+
+
+def _either(loaders: Sequence[Loader]) -> str:
+    """A hint that names the loaders, with what each reads where that is short."""
+    named = [f"--loader {loader.name}" for loader in loaders]
+    told = [f"{name} ({one.description})" for name, one in zip(named, loaders, strict=True)]
+    full = f"Name one: {' or '.join(told)}."
+    return full if len(full) <= _LONG_HINT else f"Name one: {' or '.join(named)}."
 
 
 def missing(data: Any, loaders: Sequence[Loader]) -> DataError | None:

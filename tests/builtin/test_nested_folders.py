@@ -75,7 +75,10 @@ def test_where_either_may_be_meant_the_user_says(tmp_path: Path, paths: tuple[st
     assert f"({len(paths)} classes)" in lines
     assert "(2 classes)" in lines
     assert "grouped-folders" in lines
-    assert caught.value.hint == "Name one: --loader nested-folders."
+    assert caught.value.hint == (
+        "Name one: --loader nested-folders (folders in folders, the class is the path) or "
+        "--loader top-folders (folders in folders, the class is the first folder)."
+    )
     chosen = loaded(str(tmp_path), list(LOADERS.values()), options={"loader": TOP})
     assert chosen.record.loader == TOP
     assert "the class is the first folder, such as " in chosen.record.reason
@@ -140,6 +143,8 @@ def test_folders_like_sessions_are_said_to_leak(tmp_path: Path) -> None:
     (warning,) = read(tmp_path, TOP).warnings
     assert "--loader grouped-folders keeps each on one side" in warning
     assert read(tmp_path, GROUPED).warnings == ()
+    for paths in (("cat", "dog"), ("cat/s1", "dog/s2")):
+        assert read(images_at(tmp_path / str(len(paths[0])), *paths), TOP).warnings == ()
     assert read(images_at(tmp_path / "two", "cat/red", "cat/blue", "dog/wild"), TOP).warnings == ()
 
 
