@@ -96,7 +96,7 @@ def _joined(frames: Sequence[Any], order: Sequence[str] | None, name: str) -> Ta
             shown_cells[column] = [None if is_missing(v) else "" for v in _plain(cells[column])]
     table = Table(
         name=name,
-        folder=Path.cwd(),
+        folders=(Path.cwd(),),
         columns=columns,
         rows=sum(lengths),
         values=(cells | shown_cells).__getitem__,

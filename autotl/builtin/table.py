@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +22,15 @@ class Table:
     """Columns by name, in the table's order.
 
     `values(column)` gives its cells, None where there is nothing. `held` are the columns whose
-    cells are images themselves, each with what reads one of them; `values` gives their names there,
-    or "" . Paths are relative to `folder`. `place(row)` says where a row is to be found ("line 7").
+    cells are images themselves, each with what reads one of them; `values` gives "" there. Paths
+    are relative to the first of `folders` that holds any image. `place(row)` says where a row is
+    to be found ("line 7").
     `orders` are the classes of a column in an order of its own; `splits` is each row's given
     split where no column says it; `odd` is what is unusual about the file, in a few words.
     """
 
     name: str
-    folder: Path
+    folders: tuple[Path, ...]
     columns: tuple[str, ...]
     rows: int
     values: Callable[[str], Sequence[Any]]
@@ -39,19 +41,24 @@ class Table:
     odd: str = ""
 
 
+def folders_of(path: Path) -> tuple[Path, ...]:
+    """The folder of a table's file, and that of the file to which it is a link, if so."""
+    here, there = path.parent.resolve(), path.resolve().parent
+    return (here,) if here == there else (here, there)
+
+
 def checked_names(name: str, given: Sequence[str]) -> tuple[str, ...]:
     """The columns' names without blanks around; nameless ones are numbered. Raises `DataError` for
     a name that occurs twice.
     """
     names = [text.strip() or f"column {place}" for place, text in enumerate(given, 1)]
-    for column in names:
+    column, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
         places = [str(place) for place, other in enumerate(names, 1) if other == column]
-        if len(places) > 1:
-            raise DataError(
-                f"{name} has {len(places)} columns named '{shown(column)}' "
-                f"(number {' and '.join(places)}).",
-                hint="Rename all but one of them.",
-            )
+        raise DataError(
+            f"{name} has {count} columns named '{shown(column)}' (number {' and '.join(places)}).",
+            hint="Rename all but one of them.",
+        )
     return tuple(names)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from autotl.builtin.split_names import split_of
 from autotl.builtin.table import Table, is_missing, is_nested, shown, sketch, text_of
-from autotl.builtin.table_images import are_found, is_path
+from autotl.builtin.table_images import are_found, is_path, relative_to
 from autotl.errors import DataError, UsageError
 
 ROLES = ("input", "label", "group", "split")
@@ -157,7 +157,7 @@ def _holds_names(table: Table, column: str) -> bool:
     texts = _sample(table, column)
     if len(set(texts)) <= _UNLIKE * len(texts):
         return False
-    return bool(texts) and are_found(texts, table.folder)
+    return bool(texts) and are_found(table, texts)
 
 
 def _sample(table: Table, column: str) -> list[str]:
@@ -271,7 +271,7 @@ def _undecided(message: str, table: Table, columns: Sequence[str] | None, role: 
         ", or 'none'." if role in ("group", "split") else "."
     )
     if role == "input" and not columns:
-        hint += f" Paths are relative to {table.folder}."
+        hint += f" {relative_to(table)}"
     return DataError(f"{message}.", details=listed, hint=hint)
 
 

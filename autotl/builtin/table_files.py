@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from autotl.builtin.table import Table, checked_names, empty, shown
+from autotl.builtin.table import Table, checked_names, empty, folders_of, shown
 from autotl.errors import DataError
 from autotl.pixels import IMAGE_SUFFIXES
 
@@ -110,7 +110,7 @@ def _delimited(path: Path, text: str, odd: str) -> Table:
     told = _DELIMITERS.get(delimiter, f"delimiter '{delimiter}'")
     return Table(
         name=name,
-        folder=path.resolve().parent,
+        folders=folders_of(path),
         columns=columns,
         rows=len(rows),
         values=cells.__getitem__,
@@ -212,7 +212,7 @@ def _json_lines(path: Path, text: str, odd: str) -> Table:
     cells = {column: [one.get(key) for one in objects] for column, key in keys.items()}
     return Table(
         name=name,
-        folder=path.resolve().parent,
+        folders=folders_of(path),
         columns=names,
         rows=len(objects),
         values=cells.__getitem__,

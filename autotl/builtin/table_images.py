@@ -53,10 +53,11 @@ def is_path(text: str) -> bool:
     return PurePath(text.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES
 
 
-def are_found(texts: Sequence[str], folder: Path) -> bool:
-    """Whether nearly all texts name images in the folder or in one below it."""
-    found, _ = _located(texts, folder)
-    return sum(path is not None for path in found) >= (1 - _ALL_BUT) * len(texts)
+def are_found(table: Table, texts: Sequence[str]) -> bool:
+    """Whether nearly all texts name images in a folder of the table or in one below it."""
+    least = (1 - _ALL_BUT) * len(texts)
+    found = (_located(texts, folder)[0] for folder in table.folders)
+    return any(sum(path is not None for path in paths) >= least for paths in found)
 
 
 def pictures(table: Table, column: str, rows: Sequence[int]) -> Pictures:
@@ -74,17 +75,17 @@ def pictures(table: Table, column: str, rows: Sequence[int]) -> Pictures:
     texts = [text_of(cells[row]).strip() for row in rows]
     _refuse_urls(table, column, rows, texts)
     known = sorted({text for text in texts if text})
-    files, remarks = _located(known, table.folder)
+    folder, files, remarks = _in_folders(known, table.folders)
     file_of = dict(zip(known, files, strict=True))
     if not any(files):
         raise _none(table, column, known)
-    paths = [None if not text else file_of[text] or str(table.folder / text) for text in texts]
+    paths = [None if not text else file_of[text] or str(folder / text) for text in texts]
     keys = [
-        f"\0{row}" if path is None else os.path.normpath(path)
+        f"\0{row}" if path is None else _shortest(path)
         for row, path in zip(rows, paths, strict=True)
     ]
     ids = [
-        _id(table, row, key if path else None)
+        table.place(row) if path is None else _id(folder, key)
         for row, path, key in zip(rows, paths, keys, strict=True)
     ]
     places = [table.place(row) for row in rows]
@@ -105,12 +106,10 @@ def _held(table: Table, column: str, rows: Sequence[int]) -> Pictures:
     )
 
 
-def _id(table: Table, row: int, path: str | None) -> str:
-    """The path relative to the table's folder where it lies below, with forward slashes."""
-    if path is None:
-        return table.place(row)
+def _id(folder: Path, path: str) -> str:
+    """The path relative to the folder where it lies below, with forward slashes."""
     below = Path(path)
-    name = below.relative_to(table.folder) if below.is_relative_to(table.folder) else below
+    name = below.relative_to(folder) if below.is_relative_to(folder) else below
     return name.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
@@ -143,24 +142,42 @@ def _none(table: Table, column: str, texts: Sequence[str]) -> DataError:
         f"None of the {len(texts):,} images that column '{shown(column)}' of {table.name} names "
         f"is there: {', '.join(shown(text) for text in texts[:3])}.",
         details=sketch(table),
-        hint=f"Paths are relative to {table.folder}. File names alone, with or without ending, are "
+        hint=f"{relative_to(table)} File names alone, with or without ending, are "
         "looked for there and in each folder below; --input-column names another column.",
     )
+
+
+def relative_to(table: Table) -> str:
+    """In a sentence: the folders that paths in the table are relative to."""
+    first, *second = table.folders
+    also = f", or to {second[0]}, to which the table is a link" if second else ""
+    return f"Paths are relative to {first}{also}."
 
 
 # ---- files ----
 
 
+def _in_folders(
+    texts: Sequence[str], folders: Sequence[Path]
+) -> tuple[Path, list[str | None], tuple[str, ...]]:
+    """The first folder where one of the texts names a file, else the first, and what is there."""
+    for folder in folders:
+        files, remarks = _located(texts, folder)
+        if any(files):
+            return folder, files, remarks
+    return folders[0], [None] * len(texts), ()
+
+
 def _located(texts: Sequence[str], folder: Path) -> tuple[list[str | None], tuple[str, ...]]:
-    """Of each text the file that it names, None where there is none; and remarks."""
+    """Of each text the file that it names, None where there is none; and remarks.
+
+    Names alone are looked for in one folder below where none of them is a file's name here: else
+    one that is missing here would be taken for another image that only is called alike.
+    """
     base = str(folder)
     found = [_as_written(text, base) for text in texts]
-    bare = [
-        place
-        for place, path in enumerate(found)
-        if path is None and texts[place] and "/" not in texts[place] and "\\" not in texts[place]
-    ]
-    if not bare:
+    bare = [place for place, text in enumerate(texts) if text and not re.search(r"[/\\]", text)]
+    if not bare or any(found[place] for place in bare):
         return found, ()
     chosen = _chosen([_place(path) for path in _folders(folder)], [texts[n] for n in bare], folder)
     if chosen is None:
@@ -168,10 +185,19 @@ def _located(texts: Sequence[str], folder: Path) -> tuple[list[str | None], tupl
     for number in bare:
         found[number] = chosen.file(texts[number])
     where = os.path.relpath(chosen.path, base)
-    endings = any(not is_path(texts[number]) for number in bare)
-    words = "in the table's folder" if where == "." else f"in {shown(where)}/"
+    count = sum(found[number] is not None for number in bare)
+    endings = any(found[number] and not is_path(texts[number]) for number in bare)
     how = " by their names without ending" if endings else ""
-    return found, (f"The images were found {words}{how}.",)
+    return found, (f"{_share(count, len(texts))} found {_in_words(where)}{how}.",)
+
+
+def _share(count: int, of: int) -> str:
+    verb = "was" if count == 1 else "were"
+    return "The images were" if count == of else f"{count:,} of {of:,} images {verb}"
+
+
+def _in_words(where: str) -> str:
+    return "in the table's folder" if where == "." else f"in {shown(where)}/"
 
 
 def _as_written(text: str, base: str) -> str | None:
@@ -180,6 +206,26 @@ def _as_written(text: str, base: str) -> str | None:
         if os.path.isfile(path):  # noqa: PTH113 - False for a name that no file can have
             return path
     return None
+
+
+def _shortest(path: str) -> str:
+    """The path without what leads nowhere: "." and slashes doubled, and a folder that ".." leaves
+    unless it is a link, as what lies above a link lies elsewhere.
+    """
+    if "/../" not in path:
+        return os.path.normpath(path)
+    parts: list[str] = []
+    for part in path.split("/")[1:]:
+        if part == ".." and (not parts or _is_left("/" + "/".join(parts))):
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def _is_left(folder: str) -> bool:
+    """Whether ".." behind the folder leads to where it is listed."""
+    return not folder.endswith("/..") and not os.path.islink(folder)  # noqa: PTH114
 
 
 def _spellings(text: str) -> Iterable[str]:

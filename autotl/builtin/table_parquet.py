@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from autotl.builtin.table import NESTED, Table, checked_names, empty, shown
+from autotl.builtin.table import NESTED, Table, checked_names, empty, folders_of, shown
 from autotl.errors import DataError, UnreadableError
 
 SUFFIXES = (".parquet", ".pq")
@@ -53,7 +53,7 @@ def read_parquet_table(path: Path) -> Table:
 
     return Table(
         name=name,
-        folder=path.resolve().parent,
+        folders=folders_of(path),
         columns=columns,
         rows=file.metadata.num_rows,
         values=values,
