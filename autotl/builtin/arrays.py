@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from autotl.builtin import tf_datasets
 from autotl.builtin.array_values import Scaling, classes_and_labels, scaling, to_pixels
-from autotl.builtin.frames import are_frames
+from autotl.builtin.frames import holds_frames
 from autotl.builtin.split_names import split_of_word, words_of
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
@@ -60,10 +60,10 @@ def matches(data: Any, options: Mapping[str, Any]) -> str | None:
         path = Path(data).expanduser()
         is_archive = path.suffix.lower() == ".npz" and path.is_file()
         return "it is an .npz file" if is_archive else None
-    if tf_datasets.among(data):
+    if tf_datasets.among(data) or holds_frames(data):
         return None
     if isinstance(data, Mapping):
-        return None if are_frames(data) else "it is a mapping of arrays"
+        return "it is a mapping of arrays"
     if isinstance(data, tuple | list) and len(data) == 2:
         return "it is a pair of images and labels"
     return None

@@ -8,8 +8,7 @@ listed for one set of data.
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -151,23 +150,6 @@ def not_followed(circles: Sequence[str]) -> list[str]:
         return []
     named = folder_names(circles)
     return [f"Links that lead back to a folder above them were not followed: {named}."]
-
-
-def look_alikes(classes: Sequence[str]) -> list[str]:
-    """Remarks on classes whose names differ only by case or blanks."""
-    alike = defaultdict(list)
-    for name in classes:
-        alike["".join(filter(_is_seen, name)).casefold()].append(name)
-    return [
-        "These classes differ only by case or blanks: " + ", ".join(f"'{n}'" for n in names) + "."
-        for names in alike.values()
-        if len(names) > 1
-    ]
-
-
-def _is_seen(letter: str) -> bool:
-    """Neither a blank nor a letter that is not shown, such as a joiner of width zero."""
-    return not letter.isspace() and unicodedata.category(letter) != "Cf"
 
 
 def _entries(path: Path) -> Iterator[os.DirEntry[str]]:

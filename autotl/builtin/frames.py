@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autotl.builtin.split_names import split_of
-from autotl.builtin.table import Table, checked_names, empty, is_missing, listed, shown
+from autotl.builtin.table import Table, checked_names, empty, is_missing, listed, shown, text_of
 from autotl.builtin.table_examples import dataset
 from autotl.errors import DataError, UnreadableError
 from autotl.hookspecs import hookimpl
@@ -24,6 +24,9 @@ from autotl.records import COLUMNS, SPLITS, Dataset, Loader
 
 NAME = "frames"
 _AS_PNG = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16"})
+_MOST_FRAMES = 16
+"""In a sequence: more are not looked at."""
+_EXPECTED = 'Give a frame, or {"train": frame, "validation": frame, "test": frame}.'
 
 
 def is_frame(data: Any) -> bool:
@@ -34,21 +37,26 @@ def is_frame(data: Any) -> bool:
     )
 
 
-def are_frames(data: Any) -> bool:
-    """Whether it is a mapping from names of splits to data frames."""
-    return (
-        isinstance(data, Mapping)
-        and bool(data)
-        and all(isinstance(name, str) and split_of(name) is not None for name in data)
-        and all(map(is_frame, data.values()))
-    )
+def holds_frames(data: Any) -> bool:
+    """Whether it is several data frames, or a mapping in which a split is one.
+
+    A frame of labels beside an array of images is none of these.
+    """
+    if isinstance(data, tuple | list):
+        return 0 < len(data) <= _MOST_FRAMES and all(map(is_frame, data))
+    if not isinstance(data, Mapping):
+        return False
+    found = [name for name, value in data.items() if is_frame(value)]
+    return bool(found) and (len(found) == len(data) or any(map(_split_of, found)))
 
 
 def matches(data: Any, options: Mapping[str, Any]) -> str | None:
-    """Why `data` is a data frame, or one for each split."""
+    """Why `data` is a data frame, or several."""
     if is_frame(data):
         return "it is a pandas data frame"
-    return "it is a mapping of pandas data frames" if are_frames(data) else None
+    if not holds_frames(data):
+        return None
+    return f"it is a {'mapping' if isinstance(data, Mapping) else 'sequence'} of pandas data frames"
 
 
 def load(data: Any, options: Mapping[str, Any]) -> Dataset:
@@ -56,7 +64,8 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
 
     The column of images holds paths (relative to the current folder), encoded bytes, uint8 arrays
     (height, width) or (height, width, 1|3|4), or PIL images. Labels of a categorical column keep
-    the order of its categories. Raises `DataError` and `UsageError`.
+    the order of its categories. Each of several frames must have the columns that are used. Raises
+    `DataError` and `UsageError`.
     """
     return dataset(_table(data), options)
 
@@ -64,49 +73,71 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
 def _table(data: Any) -> Table:
     if is_frame(data):
         return _joined([data], None, "the data frame")
-    if not are_frames(data):
+    if not isinstance(data, Mapping) or not data:
+        several = holds_frames(data)
         raise DataError(
-            f"A {type(data).__name__} is no pandas data frame.",
-            hint='Give a frame, or {"train": frame, "test": frame}.',
+            f"A {type(data).__name__} of data frames does not say of which split each is."
+            if several
+            else f"A {type(data).__name__} is no pandas data frame.",
+            hint=_EXPECTED,
         )
     by_split: dict[str, Any] = {}
     for name, frame in data.items():
-        if by_split.setdefault(str(split_of(name)), frame) is not frame:
-            raise DataError(f"Two data frames are of the {split_of(name)} split.")
+        split = _split_of(name)
+        if split is None:
+            raise DataError(f"'{shown(name)}' is the name of no split.", hint=_EXPECTED)
+        if not is_frame(frame):
+            raise DataError(
+                f"'{shown(name)}' is a {type(frame).__name__}, not a pandas data frame.",
+                hint=_EXPECTED,
+            )
+        if by_split.setdefault(split, frame) is not frame:
+            raise DataError(f"Two data frames are of the {split} split.", hint="Join them first.")
     order = [split for split in SPLITS if split in by_split]
     return _joined([by_split[split] for split in order], order, "the data frames")
 
 
+def _split_of(name: Any) -> str | None:
+    return split_of(name) if isinstance(name, str) else None
+
+
 def _joined(frames: Sequence[Any], order: Sequence[str] | None, name: str) -> Table:
-    columns = checked_names(name, [str(column) for column in frames[0].columns])
-    for frame in frames[1:]:
-        others = checked_names(name, [str(column) for column in frame.columns])
-        if unlike := sorted(set(columns) ^ set(others)):
-            raise DataError(f"Not all of {name} have the column '{shown(unlike[0])}'.")
+    names = [checked_names(name, [str(column) for column in one.columns]) for one in frames]
+    columns = tuple(dict.fromkeys(column for some in names for column in some))
     lengths = [len(frame) for frame in frames]
     if not sum(lengths):
         raise empty(name)
-    cells = {column: _cells(frames, column) for column in columns}
+    cells = _cells(frames, names, columns)
     lock = threading.Lock()
-    held, shown_cells = {}, {}
-    table_place = _places(order, lengths)
-    for column in columns:
-        if _holds_images(cells[column]):
-            held[column] = _reader(cells[column], lock)
-            shown_cells[column] = [None if is_missing(v) else "" for v in _plain(cells[column])]
+    held = {
+        column: _reader(cells[column], lock) for column in columns if _holds_images(cells[column])
+    }
+    shown_cells = {column: [None if v is None else "" for v in cells[column]] for column in held}
     table = Table(
         name=name,
         folders=(Path.cwd(),),
         columns=columns,
         rows=sum(lengths),
         values=(cells | shown_cells).__getitem__,
-        place=table_place,
+        place=_places(order, lengths),
         held=held,
-        orders=_orders(frames, columns),
+        orders=_orders(frames, names, cells),
         splits=_splits(order, lengths),
+        lacking=_lacking(order, names, columns),
     )
     _refuse_mixed(table, cells)
     return table
+
+
+def _lacking(
+    order: Sequence[str] | None, names: Sequence[Sequence[str]], columns: Sequence[str]
+) -> dict[str, str]:
+    """Of each column that not all frames have, the first split whose frame lacks it."""
+    lacking: dict[str, str] = {}
+    for split, some in zip(order or (), names, strict=False):
+        for column in set(columns).difference(some):
+            lacking.setdefault(column, split)
+    return lacking
 
 
 def _places(order: Sequence[str] | None, lengths: Sequence[int]) -> Any:
@@ -122,27 +153,44 @@ def _splits(order: Sequence[str] | None, lengths: Sequence[int]) -> tuple[str, .
     return tuple(split for split, length in zip(order, lengths, strict=True) for _ in range(length))
 
 
-def _cells(frames: Sequence[Any], column: str) -> list[Any]:
-    """The column's values in plain Python, None where pandas says that there is none."""
-    cells: list[Any] = []
-    for frame in frames:
-        names = checked_names("", [str(name) for name in frame.columns])
-        series = frame.iloc[:, names.index(column)]
-        values, missing = series.tolist(), series.isna().tolist()
-        cells += [None if gone else value for value, gone in zip(values, missing, strict=True)]
-    return [os.fspath(value) if isinstance(value, os.PathLike) else value for value in cells]
+def _cells(
+    frames: Sequence[Any], names: Sequence[Sequence[str]], columns: Sequence[str]
+) -> dict[str, list[Any]]:
+    """The values of each column in plain Python, None where pandas says that there is none, and
+    where a frame lacks the column.
+    """
+    cells: dict[str, list[Any]] = {column: [] for column in columns}
+    for frame, some in zip(frames, names, strict=True):
+        for place, column in enumerate(some):
+            series = frame.iloc[:, place]
+            pairs = zip(series.tolist(), series.isna().tolist(), strict=True)
+            cells[column] += [None if gone else _plain(value) for value, gone in pairs]
+        for column in set(columns).difference(some):
+            cells[column] += [None] * len(frame)
+    return cells
 
 
-def _orders(frames: Sequence[Any], columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The categories of categorical columns, those of all frames after each other."""
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _orders(
+    frames: Sequence[Any], names: Sequence[Sequence[str]], cells: Mapping[str, Sequence[Any]]
+) -> dict[str, tuple[str, ...]]:
+    """The categories of categorical columns, those of all frames after each other; none of a
+    column that holds other values too, as only some frames have it as categories.
+    """
     orders: dict[str, dict[str, None]] = {}
-    for frame in frames:
-        names = checked_names("", [str(name) for name in frame.columns])
-        for number, column in enumerate(names):
-            categories = getattr(frame.dtypes.iloc[number], "categories", None)
+    for frame, columns in zip(frames, names, strict=True):
+        for column, kind in zip(columns, frame.dtypes.tolist(), strict=True):
+            categories = getattr(kind, "categories", None)
             if categories is not None:
-                orders.setdefault(column, {}).update(dict.fromkeys(map(str, categories)))
-    return {column: tuple(found) for column, found in orders.items()}
+                orders.setdefault(column, {}).update(dict.fromkeys(map(text_of, categories)))
+    return {
+        column: tuple(found)
+        for column, found in orders.items()
+        if found.keys() >= {text_of(value) for value in cells[column] if not is_missing(value)}
+    }
 
 
 # ---- images ----
@@ -162,10 +210,6 @@ def _is_pil(value: Any) -> bool:
     return any(
         kind.__name__ == "Image" and kind.__module__ == "PIL.Image" for kind in type(value).__mro__
     )
-
-
-def _plain(cells: Sequence[Any]) -> list[Any]:
-    return [None if value is None else "" for value in cells]
 
 
 def _holds_images(cells: Sequence[Any]) -> bool:

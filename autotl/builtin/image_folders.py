@@ -19,12 +19,12 @@ from autotl.builtin.folder_listing import (
     has_class_folders,
     holds_images,
     listing,
-    look_alikes,
     not_followed,
     passed_over,
 )
 from autotl.builtin.folder_splits import EXPECTED, Part, parts_of, root_of, unexpected
 from autotl.builtin.ids import unlike
+from autotl.builtin.look_alikes import look_alikes
 from autotl.builtin.near_misses import unsorted
 from autotl.builtin.nested_folders import NESTED, TOP, is_deep
 from autotl.builtin.split_names import split_of
@@ -76,7 +76,7 @@ def load(data: Any, options: Mapping[str, Any]) -> Dataset:
         classes=tuple(classes),
         read=lambda row: image_bytes(base / files[row]),
         splits=None if parts[0].split is None else tuple(str(split) for split, _, _ in examples),
-        warnings=(*remarks, *more, *look_alikes(classes)),
+        warnings=(*remarks, *more, *look_alikes(classes, "classes")),
     )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
 
+from autotl.builtin import tables
 from autotl.builtin.folder_listing import Listing, holds_images
 from autotl.builtin.split_names import split_of
 from autotl.pixels import printable
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _LABELS = frozenset({"labels", "label"})
 _ANNOTATIONS = frozenset({"annotations", "annotation"})
 _PICTURES = re.compile(
@@ -33,14 +33,14 @@ def unlabelled(folder: Listing, expected: str, *, top: Listing) -> str:
     that may name their classes, or file names that seem to; else `expected`.
     """
     places = (folder.path,) if folder.path == top.path else (folder.path, top.path)
-    tables = [place / name for place in places for name in sorted(_files(place, TABLE_SUFFIXES))]
-    if len(tables) == 1:
-        path = quote(printable(str(tables[0])))
+    found = [place / name for place in places for name in sorted(_files(place, tables.SUFFIXES))]
+    if len(found) == 1:
+        path = quote(printable(str(found[0])))
         return (
             f"If the table beside them names their classes, give it: autotl fit {path}. {expected}"
         )
-    if tables:
-        named = ", ".join(printable(table.name) for table in tables[:5])
+    if found:
+        named = ", ".join(printable(table.name) for table in found[:5])
         return (
             f"If one of the tables beside them ({named}) names their classes, give that instead "
             f"of the folder. {expected}"

@@ -29,7 +29,6 @@ from autotl.builtin.folder_listing import (
     folder_names,
     holds_images,
     listing,
-    look_alikes,
     not_followed,
     passed_over,
     shows_image,
@@ -42,6 +41,7 @@ from autotl.builtin.folder_splits import (
     with_classes,
 )
 from autotl.builtin.ids import unlike
+from autotl.builtin.look_alikes import look_alikes
 from autotl.builtin.split_names import split_of
 from autotl.errors import DataError
 from autotl.files import image_bytes
@@ -135,7 +135,7 @@ def load(data: Any, options: Mapping[str, Any], *, how: str) -> Dataset:
         read=lambda row: image_bytes(base / files[row]),
         groups=groups,
         splits=None if leaves[0].split is None else tuple(str(leaf.split) for leaf, _ in rows),
-        warnings=(*found.remarks, *_about(how, leaves), *look_alikes(classes)),
+        warnings=(*found.remarks, *_about(how, leaves), *look_alikes(classes, "classes")),
     )
 
 

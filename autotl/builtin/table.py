@@ -26,7 +26,8 @@ class Table:
     are relative to the first of `folders` that holds any image. `place(row)` says where a row is
     to be found ("line 7").
     `orders` are the classes of a column in an order of its own; `splits` is each row's given
-    split where no column says it; `odd` is what is unusual about the file, in a few words.
+    split where no column says it, and `lacking` the columns that not all splits have, each with a
+    split that lacks it; `odd` is what is unusual about the file, in a few words.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Table:
     held: Mapping[str, Callable[[int], Any]] = field(default_factory=dict)
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     splits: tuple[str, ...] | None = None
+    lacking: Mapping[str, str] = field(default_factory=dict)
     odd: str = ""
 
 
@@ -77,6 +79,15 @@ def is_missing(value: Any) -> bool:
 def is_nested(value: Any) -> bool:
     """Whether a cell holds several values."""
     return isinstance(value, list | tuple | dict | set) or getattr(value, "ndim", 0) > 0
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def text_of(value: Any) -> str:

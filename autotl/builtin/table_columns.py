@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from autotl.builtin.split_names import split_of
-from autotl.builtin.table import Table, is_missing, is_nested, shown, sketch, text_of
+from autotl.builtin.table import Table, is_missing, is_nested, is_number, shown, sketch, text_of
 from autotl.builtin.table_images import are_found, is_path, relative_to
 from autotl.errors import DataError, UsageError
 
@@ -75,8 +75,12 @@ def find(table: Table, options: Mapping[str, Any]) -> Columns:
         free = [column for column in free if column != split]
     picture = named.get("input") or _input(table, free)
     rest = [column for column in free if column != picture]
-    if not rest and "label" not in named and "group" not in named and group is not None:
-        rest, group = [group], None
+    if "label" not in named and "group" not in named and group is not None:
+        if not rest:
+            rest, group = [group], None
+        elif _may_be_label(table, group, rest):
+            message = f"Two columns of {table.name} could hold the labels"
+            raise _undecided(message, table, [group, *rest], "label")
     label = named.get("label") or _label(table, rest)
     chosen = {"input": picture, "label": label, "group": group, "split": split}
     found = [role for role in ROLES if chosen[role] is not None and role not in named]
@@ -166,8 +170,24 @@ def _sample(table: Table, column: str) -> list[str]:
     return [] if any(map(is_nested, some)) else [text_of(value).strip() for value in some]
 
 
+def _may_be_label(table: Table, group: str, rest: Sequence[str]) -> bool:
+    """Whether the group column may as well hold the classes: its name is one word and the only
+    other column holds numbers, more than the two of yes and no, and is not called as labels are.
+    """
+    if len(rest) != 1 or _says(rest[0], "label") or group.casefold() not in _WORDS["group"]:
+        return False
+    return _are_numbers(table, rest[0]) and len({text_of(v) for v in table.values(rest[0])}) > 2
+
+
+def _are_numbers(table: Table, column: str) -> bool:
+    texts = _sample(table, column)
+    return bool(texts) and all(map(is_number, texts))
+
+
 def _label(table: Table, free: Sequence[str]) -> str:
     by_name = [column for column in free if _says(column, "label")]
+    if any(column.casefold() == "x" and _are_numbers(table, column) for column in free):
+        by_name = [column for column in by_name if column.casefold() != "y"]  # where it is, as x
     by_name = _one_of_equals(table, by_name) if len(by_name) > 1 else by_name
     if len(by_name) == 1:
         return by_name[0]
@@ -175,6 +195,7 @@ def _label(table: Table, free: Sequence[str]) -> str:
         message = f"Several columns of {table.name} could hold the labels"
         raise _undecided(message, table, by_name, "label")
     others = [column for column in free if not re.fullmatch(r"column \d+|Unnamed: \d+", column)]
+    others = [column for column in others if column not in table.lacking] or others
     if len(others) == 1:
         return others[0]
     if others:

@@ -7,6 +7,7 @@ from typing import Any
 
 from autotl.builtin import table_columns
 from autotl.builtin.ids import unlike
+from autotl.builtin.look_alikes import look_alikes
 from autotl.builtin.table import Table, is_nested, shown, text_of
 from autotl.builtin.table_columns import Columns
 from autotl.builtin.table_images import Pictures, pictures
@@ -15,49 +16,73 @@ from autotl.errors import DataError
 from autotl.records import Dataset
 
 _NAMED = 3
+_USES = {"input": "images", "label": "labels", "group": "groups", "split": "splits"}
 
 
 def dataset(table: Table, options: Mapping[str, Any]) -> Dataset:
     """The examples of a table in the order of its rows; raises `DataError` and `UsageError`."""
     columns = table_columns.find(table, options)
+    _refuse_lacking(table, columns)
     told = labels(table, columns.label, named="--label-column" not in columns.found)
     images = pictures(table, columns.input, told.rows)
     place_of = {name: number for number, name in enumerate(told.classes)}
     numbers = tuple(place_of[text] for text in told.texts)
-    groups, alone = _groups(table, columns.group, told.rows)
+    words = _group_words(table, columns.group, told.rows)
     splits = _splits(table, columns.split, told.rows)
-    facts = [("label", told.texts), ("group", groups), ("split", splits)]
+    facts = [("label", told.texts), ("group", words), ("split", splits)]
     kept, doubles = _once(table, told.rows, images, [fact for fact in facts if fact[1]])
+    groups, remarks = _groups(words, kept)
     return Dataset(
         kind="image",
         ids=unlike([images.ids[place] for place in kept]),
         labels=tuple(numbers[place] for place in kept),
         classes=told.classes,
         read=lambda row: images.read(kept[row]),
-        groups=None if groups is None else tuple(groups[place] for place in kept),
+        groups=groups,
         splits=None if splits is None else tuple(splits[place] for place in kept),
         found=_found(table, columns, told.classes),
-        warnings=(*columns.remarks, *images.remarks, *told.remarks, *alone, *doubles),
+        warnings=(*columns.remarks, *images.remarks, *told.remarks, *remarks, *doubles),
     )
 
 
-def _groups(
-    table: Table, column: str | None, rows: Sequence[int]
-) -> tuple[tuple[str, ...] | None, list[str]]:
-    """Each row's group, one of its own where it names none; and a remark on those."""
+def _refuse_lacking(table: Table, columns: Columns) -> None:
+    """Raise `DataError` where a split does not have a column that is used."""
+    for role in table_columns.ROLES:
+        column = getattr(columns, role)
+        if column in table.lacking:
+            leave = ", or 'none'" if role == "group" else ""
+            raise DataError(
+                f"Not all of {table.name} have the column '{shown(column)}', by which the "
+                f"{_USES[role]} would be told: that of the {table.lacking[column]} split has not.",
+                hint=f"Add it there, or name another column: --{role}-column NAME{leave}.",
+            )
+
+
+def _group_words(table: Table, column: str | None, rows: Sequence[int]) -> list[str] | None:
+    """Each row's group as it is written, "" where it names none."""
     if column is None:
-        return None, []
+        return None
     cells = table.values(column)
     if any(is_nested(cells[row]) for row in rows):
         raise DataError(
             f"Column '{shown(column)}' of {table.name} holds nested values, not names of groups.",
             hint="--group-column names another column, or none.",
         )
-    texts = [text_of(cells[row]).strip() for row in rows]
-    groups = tuple(text or f"\0{row}" for row, text in zip(rows, texts, strict=True))
-    without = texts.count("")
-    what = "1 row names" if without == 1 else f"{without:,} rows name"
-    return groups, [f"{what} no group: each is one of its own."] if without else []
+    return [text_of(cells[row]).strip() for row in rows]
+
+
+def _groups(
+    words: Sequence[str] | None, kept: Sequence[int]
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """The group of each row that is kept, one of its own where it names none; and remarks."""
+    if words is None:
+        return None, []
+    remarks = look_alikes(sorted({words[place] for place in kept} - {""}), "groups")
+    without = sum(not words[place] for place in kept)
+    if without:
+        what = "1 row names" if without == 1 else f"{without:,} rows name"
+        remarks.insert(0, f"{what} no group: each is one of its own.")
+    return tuple(words[place] or f"\0{place}" for place in kept), remarks
 
 
 def _splits(table: Table, column: str | None, rows: Sequence[int]) -> tuple[str, ...] | None:

@@ -7,12 +7,13 @@ import csv
 import io
 import json
 import re
+import string
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from autotl.builtin.table import Table, checked_names, empty, folders_of, shown
+from autotl.builtin.table import Table, checked_names, empty, folders_of, is_number, shown
 from autotl.errors import DataError
 from autotl.pixels import IMAGE_SUFFIXES
 
@@ -45,12 +46,16 @@ def read_text_table(path: Path) -> Table:
         if raw.startswith(magic):
             raise DataError(f"{path} is no text table but {what}.", hint=hint)
     text, odd = _text(path, raw)
-    if not text.strip():
-        raise DataError(f"{path} is empty.", hint="A table has a line of names, then rows.")
+    if not text.strip("".join(_DELIMITERS) + string.whitespace):
+        raise _nothing(path)
     as_lines = path.suffix.lower() in LINES or (
         path.suffix.lower() not in DELIMITED and text.lstrip().startswith("{")
     )
     return _json_lines(path, text, odd) if as_lines else _delimited(path, text, odd)
+
+
+def _nothing(path: Path) -> DataError:
+    return DataError(f"{path} is empty.", hint="A table has a line of names, then rows.")
 
 
 def _text(path: Path, raw: bytes) -> tuple[str, str]:
@@ -91,6 +96,8 @@ def _delimited(path: Path, text: str, odd: str) -> Table:
         delimiter = _delimiter(text, tabs_first=path.suffix.lower() in (".tsv", ".tab"))
     records = _records(name, text, delimiter, skipped)
     _, header = next(records, (0, []))
+    if not header:
+        raise _nothing(path)
     _refuse_headless(name, header)
     columns = checked_names(name, header)
     lines, rows = [], []
@@ -168,21 +175,13 @@ def _records(name: str, text: str, delimiter: str, skipped: int) -> Iterator[tup
 def _refuse_headless(name: str, header: Sequence[str]) -> None:
     """Raise `DataError` where the first line is a row already."""
     paths = [cell for cell in header if PurePath(cell.strip()).suffix.lower() in IMAGE_SUFFIXES]
-    numbers = [cell for cell in header if _is_number(cell)]
+    numbers = [cell for cell in header if is_number(cell)]
     if paths or len(numbers) == len(header):
         raise DataError(
             f"The first line of {name} looks like a row, not like names of columns: "
             f"{', '.join(shown(cell) for cell in header[:6])}.",
             hint="Put a line of names above it, such as: file,label",
         )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _ragged(name: str, width: int, wrong: Sequence[tuple[int, int]]) -> DataError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autotl.builtin.look_alikes import look_alikes
 from autotl.builtin.table import Table, is_nested, listed, shown, text_of
 from autotl.errors import DataError
 
@@ -45,26 +46,44 @@ def labels(table: Table, column: str, *, named: bool) -> Labels:
             hint="Classification needs one class an example; --label-column names another column.",
         )
     written = [text_of(value) for value in cells]
-    texts = [unicodedata.normalize("NFC", text.strip()) for text in written]
+    texts = [_composed(text) for text in written]
     rows = tuple(row for row, text in enumerate(texts) if text)
     remarks = [*_empty(table, column, texts), *_blanks(table, written, texts)]
     kept = tuple(texts[row] for row in rows)
     counts = Counter(kept)
+    _refuse_unnamed(table, column, texts)
     _refuse_measurements(table, column, counts, named=named)
     classes = _ordered(counts, table.orders.get(column))
     return Labels(
         rows=rows,
         texts=kept,
         classes=classes,
-        remarks=(*remarks, *_odd(table, rows, kept, classes), *_look_alikes(classes)),
+        remarks=(*remarks, *_odd(table, rows, kept, classes), *look_alikes(classes, "classes")),
     )
+
+
+def _refuse_unnamed(table: Table, column: str, texts: Sequence[str]) -> None:
+    """Raise `DataError` for labels that are none of the classes that the column itself names."""
+    order = table.orders.get(column)
+    if order is None:
+        return
+    known = {"", *map(_composed, order)}
+    unnamed = [row for row, text in enumerate(texts) if text not in known]
+    if unnamed:
+        raise DataError(
+            f"Column '{shown(column)}' of {table.name} names {len(order):,} classes, but holds "
+            f"'{shown(texts[unnamed[0]])}' too: {listed(table, unnamed)}.",
+            hint="Correct these rows, or take them out.",
+        )
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def _ordered(counts: Counter[str], order: Sequence[str] | None) -> tuple[str, ...]:
     if order is not None:
-        composed = [unicodedata.normalize("NFC", name.strip()) for name in order]
-        if counts.keys() <= set(composed):
-            return tuple(name for name in dict.fromkeys(composed) if name in counts)
+        return tuple(name for name in dict.fromkeys(map(_composed, order)) if name in counts)
     if all(_WHOLE.fullmatch(text) and text.isascii() for text in counts):
         return tuple(sorted(counts, key=_by_number))
     return tuple(sorted(counts))
@@ -138,14 +157,3 @@ def _odd(
         some = [row for row, text in zip(rows, texts, strict=True) if text == name]
         lines.append(f"'{shown(name)}' is taken as a class: {listed(table, some, 3)}.")
     return lines
-
-
-def _look_alikes(classes: Sequence[str]) -> list[str]:
-    alike = defaultdict(list)
-    for name in classes:
-        alike["".join(name.split()).casefold()].append(name)
-    return [
-        "These classes differ only by case or blanks: " + ", ".join(f"'{n}'" for n in names) + "."
-        for names in alike.values()
-        if len(names) > 1
-    ]

@@ -16,7 +16,7 @@ from typing import Any
 from autotl.builtin.table import Table
 from autotl.builtin.table_examples import dataset
 from autotl.builtin.table_files import DELIMITED, LINES, read_text_table
-from autotl.builtin.table_parquet import MAGIC, SUFFIXES, read_parquet_table
+from autotl.builtin.table_parquet import MAGIC, PARQUET, read_parquet_table
 from autotl.errors import DataError
 from autotl.hookspecs import hookimpl
 from autotl.records import COLUMNS, Dataset, Loader
@@ -25,8 +25,11 @@ NAME = "tables"
 _WHAT = {
     **dict.fromkeys(DELIMITED, "a table in delimited text"),
     **dict.fromkeys(LINES, "a table of JSON lines"),
-    **dict.fromkeys(SUFFIXES, "a table in Parquet"),
+    **dict.fromkeys(PARQUET, "a table in Parquet"),
 }
+
+SUFFIXES = tuple(_WHAT)
+"""Endings of tables, in small letters."""
 
 
 def matches(data: Any, options: Mapping[str, Any]) -> str | None:
@@ -55,7 +58,7 @@ def _table(data: Any) -> Table:
     if not path.is_file():
         what = "is no file" if path.exists() else "does not exist"
         raise DataError(f"{data} {what}.", hint="Give the path of a table.")
-    if path.suffix.lower() in SUFFIXES or _begins(path, MAGIC):
+    if path.suffix.lower() in PARQUET or _begins(path, MAGIC):
         return read_parquet_table(path)
     return read_text_table(path)
 

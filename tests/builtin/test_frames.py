@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from io import BytesIO
 from pathlib import Path
@@ -49,8 +51,10 @@ def frame(**more: Any) -> pandas.DataFrame:
         ({"train": frame()[:8], "val": frame()[8:]}, "frames"),
         ({"images": frame()["image"].tolist(), "labels": frame()["label"]}, "arrays"),
         ((np.stack(pixels()), frame()["label"]), "arrays"),
+        ((np.stack(pixels()), frame()[["label"]]), "arrays"),
+        ({"images": np.stack(pixels()), "labels": frame()[["label"]]}, "arrays"),
     ],
-    ids=["frame", "own", "splits", "series", "pair"],
+    ids=["frame", "own", "splits", "series", "pair", "framed", "named"],
 )
 def test_exactly_one_loader_matches_each(data: Any, name: str) -> None:
     found = [loader.name for loader in LOADERS if loader.matches(data, {}) is not None]
@@ -60,7 +64,8 @@ def test_exactly_one_loader_matches_each(data: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [None, 3, "frame", [], {}, {"x": frame(), "y": frame()}, frame()["label"], (1, 2)]
+    "data",
+    [None, 3, "frame", [], {}, frame()["label"], (1, 2), (np.stack(pixels()), frame()[["label"]])],
 )
 def test_what_is_no_frame_does_not_match(data: Any) -> None:
     assert matches(data, {}) is None
@@ -149,8 +154,6 @@ def test_given_splits() -> None:
         load(data, {"split_column": "label"})
     with pytest.raises(DataError, match="Two data frames are of the train split"):
         load({"train": frame()[:3], "training": frame()[3:]}, {})
-    with pytest.raises(DataError, match=r"Not all of the data frames have .* 'extra'"):
-        load({"train": frame(), "test": frame(extra=1)}, {})
 
 
 @pytest.mark.parametrize(
@@ -184,3 +187,77 @@ def test_an_image_that_is_missing_or_no_pixels_is_set_aside() -> None:
         ("000003", "The data frame holds no image there."),
         ("000004", "The pixels are float32, not uint8."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"train": frame(), "unlabeled": frame()}, "'unlabeled' is the name of no split"),
+        ({"x": frame(), "y": frame()}, "'x' is the name of no split"),
+        ({"train": frame(), 7: 1}, "'7' is the name of no split"),
+        ({"train": frame(), "test": pixels()}, "'test' is a list, not a pandas data frame"),
+        ((frame(), frame()), "A tuple of data frames does not say of which split each is"),
+        ([frame()] * 3, "A list of data frames does not say of which split each is"),
+    ],
+    ids=["name", "names", "number", "list", "pair", "three"],
+)
+def test_frames_of_unknown_splits_are_told_which_by_their_own_loader(data: Any, words: str) -> None:
+    assert [loader.name for loader in LOADERS if loader.matches(data, {})] == ["frames"]
+    with pytest.raises(DataError, match=words) as caught:
+        load_data(data, LOADERS)
+    assert '"train": frame' in (caught.value.hint or "")
+
+
+def test_a_column_that_not_all_frames_have_is_refused_only_where_it_is_used() -> None:
+    more = {"note": "x", "patient": [1, 2] * 6}
+    found = load({"train": frame(), "test": frame(note="x")}, {})
+    assert "not used: 'note'" in found.found
+    assert np.array_equal(found.read(13), pixels()[1])
+    data = {"train": frame(**more), "test": frame()}
+    words = "'patient', by which the groups would be told: that of the test split has not"
+    with pytest.raises(DataError, match=words) as caught:
+        load(data, {})
+    assert "--group-column NAME, or 'none'" in (caught.value.hint or "")
+    assert load(data, {"group_column": "none"}).groups is None
+    with pytest.raises(DataError, match="'note', by which the labels would be told") as caught:
+        load(data, {"group_column": "none", "label_column": "note"})
+    del data["test"]["label"]
+    with pytest.raises(DataError, match="'label', by which the labels would be told"):
+        load(data, {"group_column": "none"})
+
+
+def test_the_column_of_labels_is_one_that_all_frames_have() -> None:
+    plain = frame().rename(columns={"label": "what"})
+    found = load({"train": plain, "test": plain.assign(more=1)}, {})
+    assert "labels by 'what'" in found.found
+
+
+def test_categories_of_numbers_keep_their_order_too() -> None:
+    kinds = pandas.Categorical([2.0, 0.5, 1.0] * 4, categories=[2.0, 1.0, 0.5])
+    assert load(frame(label=kinds), {}).classes == ("2", "1", "0.5")
+
+
+def test_categories_of_one_frame_order_both_where_they_name_all_classes() -> None:
+    order = pandas.CategoricalDtype(["cat", "bee", "ant"])
+    ordered = frame().astype({"label": order})
+    assert load({"train": ordered, "test": frame()}, {}).classes == ("cat", "bee", "ant")
+    other = frame(label=["yak", "ant"] * 6)
+    assert load({"train": ordered, "test": other}, {}).classes == ("ant", "bee", "cat", "yak")
+
+
+def test_a_thousand_columns_take_no_time() -> None:
+    begun = time.process_time()
+    wide = pandas.DataFrame(np.zeros((12, 1500), np.uint8)).add_prefix("p")
+    load(pandas.concat([frame(), wide], axis=1), {"label_column": "label"})
+    assert time.process_time() - begun < 5
+
+
+def test_one_pil_image_is_read_by_many_threads() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    content = encoded(noise)
+    for _ in range(5):
+        opened = Image.open(BytesIO(content))
+        found = load(pandas.DataFrame({"image": [opened] * 2, "label": ["a", "b"]}), {})
+        with ThreadPoolExecutor(8) as pool:
+            read = list(pool.map(found.read, [0, 1] * 4))
+        assert all(np.array_equal(decode(one), noise) for one in read)

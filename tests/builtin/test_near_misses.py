@@ -5,7 +5,7 @@ from shlex import quote
 
 import pytest
 
-from autotl.builtin import arrays, digits, image_folders, nested_folders
+from autotl.builtin import arrays, digits, image_folders, nested_folders, tables
 from autotl.errors import DataError
 from autotl.loading import load
 from tests.images import encoded, pattern, write_class_folders
@@ -209,3 +209,9 @@ def test_a_folder_of_arrays_is_told_how_to_give_them(tmp_path: Path) -> None:
     assert "numpy.savez" in error.hint
     assert "autotl.fit((images, labels))" in error.hint
     assert "numpy.savez" in refusal(tmp_path / "x_train.npy").hint
+
+
+@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+def test_a_table_of_every_kind_beside_the_images_is_named(tmp_path: Path, suffix: str) -> None:
+    error = refusal(written(tmp_path, "1.png", "2.png", f"labels{suffix}"))
+    assert f"autotl fit {tmp_path}/labels{suffix}" in error.hint
