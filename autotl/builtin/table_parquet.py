@@ -20,7 +20,11 @@ from autotl.errors import DataError, UnreadableError
 PARQUET = (".parquet", ".pq")
 MAGIC = b"PAR1"
 _KEPT_BYTES = 256_000_000
-"""Of blocks of rows that were read last; one is kept in any case."""
+"""Of blocks of rows that were read last, where groups of rows are small."""
+_MOST_BYTES = 2**30
+"""Of these, where groups are large: several threads read a stretch of rows each, side by side."""
+_OPEN = 2
+"""Groups of rows that are read side by side, as at the end of one and the start of the next."""
 _MOST_ROWS = 64
 """In a block."""
 
@@ -191,20 +195,24 @@ class _Group:
         return min(_MOST_ROWS, max(1, _KEPT_BYTES // 16 * self.rows // max(1, self.bytes)))
 
     @property
+    def kept(self) -> int:
+        """Bytes of blocks that are kept while this group is read."""
+        return max(_KEPT_BYTES, min(2 * self.bytes, _MOST_BYTES))
+
+    @property
     def last(self) -> int:
         """The number of the last block."""
         return (self.rows - 1) // self.length
 
     def end(self, block: int) -> int:
         """The block up to which is read where one is wanted: the last, where all can be kept."""
-        return self.last if self.bytes <= _KEPT_BYTES // 2 else block
+        return self.last if 2 * self.bytes <= self.kept else block
 
 
 @dataclass(kw_only=True)
 class _Pass:
     """One reading of a column's group of rows from its first block on; `next` is read next."""
 
-    group: int
     batches: Iterator[Any]
     next: int = 0
 
@@ -219,7 +227,7 @@ class _Groups:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
         self._kept_bytes = 0
-        self._passes: dict[str, _Pass] = {}
+        self._passes: OrderedDict[tuple[str, int], _Pass] = OrderedDict()
         self._broken: dict[tuple[str, int], tuple[int, str]] = {}
 
     def reader(self, key: str, *, struct: bool) -> Callable[[int], bytes]:
@@ -255,30 +263,39 @@ class _Groups:
         """The block, None where it cannot be read, and why."""
         import pyarrow
 
-        found = None
-        at = self._passes.get(key)
-        if at is None or at.group != group.number or at.next > block:
-            batches = self._file.iter_batches(
-                batch_size=group.length, row_groups=[group.number], columns=[key]
-            )
-            at = self._passes[key] = _Pass(group=group.number, batches=batches)
+        found, place = None, (key, group.number)
+        at = self._pass(key, group, block)
         try:
             while at.next <= group.end(block):
                 read = _block(at.batches, key, group.length)
-                self._keep((key, group.number, at.next), read)
+                self._keep((*place, at.next), read, group.kept)
                 found = read if at.next == block else found
                 at.next += 1
         except (pyarrow.ArrowException, OSError, ValueError, StopIteration) as error:
-            self._broken[key, group.number] = (at.next, _reason(error))
-        if at.next > group.last or (key, group.number) in self._broken:
-            del self._passes[key]
-        return found, self._broken.get((key, group.number), (0, ""))[1]
+            self._broken[place] = (at.next, _reason(error))
+        if at.next > group.last or place in self._broken:
+            del self._passes[place]
+        return found, self._broken.get(place, (0, ""))[1]
 
-    def _keep(self, place: tuple[str, int, int], block: Any) -> None:
+    def _pass(self, key: str, group: _Group, block: int) -> _Pass:
+        """The reading that will come to the block: one that has not passed it, or another."""
+        place = (key, group.number)
+        at = self._passes.pop(place, None)
+        if at is None or at.next > block:
+            batches = self._file.iter_batches(
+                batch_size=group.length, row_groups=[group.number], columns=[key]
+            )
+            at = _Pass(batches=batches)
+        self._passes[place] = at
+        while len(self._passes) > _OPEN:
+            self._passes.popitem(last=False)
+        return at
+
+    def _keep(self, place: tuple[str, int, int], block: Any, most: int) -> None:
         before = self._kept.pop(place, None)
         self._kept[place] = block
         self._kept_bytes += block.nbytes - (0 if before is None else before.nbytes)
-        while len(self._kept) > 1 and self._kept_bytes > _KEPT_BYTES:
+        while len(self._kept) > 1 and self._kept_bytes > most:
             self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
 
 

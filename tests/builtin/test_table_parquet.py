@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,12 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(parquet.ParquetFile, "iter_batches", noted)
     return begun
+
+
+def small(monkeypatch: pytest.MonkeyPatch, size: int = 100_000) -> None:
+    """Let so little be kept that no group of rows of these tests fits."""
+    monkeypatch.setattr(table_parquet, "_KEPT_BYTES", size)
+    monkeypatch.setattr(table_parquet, "_MOST_BYTES", size)
 
 
 @pytest.mark.slow
@@ -72,18 +79,44 @@ def test_a_group_of_rows_that_fits_is_read_once_in_whatever_order(
     assert [found.read(row) for row in rows] == [contents[row] for row in rows]
     assert sorted(passes) == [0, 1]
     passes.clear()
-    monkeypatch.setattr(table_parquet, "_KEPT_BYTES", 100_000)
+    small(monkeypatch)
     found = load(path, {})  # no group fits: rows in their order are still one pass a group
     assert [found.read(row) for row in range(400)] == contents
     assert passes == [0, 1]
-    assert [found.read(row) for row in rows[:40]] == [contents[row] for row in rows[:40]]
+    assert [found.read(row) for row in rows[:200]] == [contents[row] for row in rows[:200]]
+    assert [found.read(row) for row in range(60)] == contents[:60]
+    passes.clear()
+    assert [found.read(row) for row in range(60)] == contents[:60]
+    assert passes == []
+
+
+def test_threads_that_each_read_a_stretch_of_rows_share_one_pass_a_group(
+    tmp_path: Path, passes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [os.urandom(500) for _ in range(2000)]
+    columns = {"image": contents, "label": ["a", "b"] * 1000}
+    path = write_parquet(tmp_path / "t.parquet", columns, row_group_size=500)
+    small(monkeypatch, 200_000)  # 400 rows
+    found = load(path, {})
+
+    def stretch(first: int) -> list[Any]:
+        read = []
+        for row in range(first, first + 16):
+            read.append(found.read(row))
+            time.sleep(0.001)  # as long as an image takes to decode
+        return read
+
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(stretch, range(0, 2000, 16)))
+    assert [content for some in read for content in some] == contents
+    assert len(passes) < 12  # 4, and one for a thread that the machine held back
 
 
 def test_many_threads_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [bytes([row % 251]) * 2000 for row in range(1000)]
     columns = {"image": contents, "label": ["a", "b"] * 500}
     path = write_parquet(tmp_path / "t.parquet", columns, row_group_size=500)
-    monkeypatch.setattr(table_parquet, "_KEPT_BYTES", 200_000)
+    small(monkeypatch)
     found = load(path, {})
     rows = np.random.default_rng(0).permutation(1000).tolist()
     before = sys.getswitchinterval()
