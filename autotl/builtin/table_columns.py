@@ -21,6 +21,7 @@ _SAMPLED = 200
 _MOSTLY = 0.5
 _UNLIKE = 0.5
 """Share of a sample of a column's values that must differ where they are names of images."""
+_NAMELESS = re.compile(r"column \d+|Unnamed: \d+")
 _CODES = frozenset({"id", "ids", "name", "names", "number", "no", "num", "idx", "index", "code"})
 _WORDS = {
     "input": frozenset(
@@ -80,7 +81,7 @@ def find(table: Table, options: Mapping[str, Any]) -> Columns:
             rest, group = [group], None
         elif _may_be_label(table, group, rest):
             message = f"Two columns of {table.name} could hold the labels"
-            raise _undecided(message, table, [group, *rest], "label")
+            raise _undecided(message, table, [group, *_usable(table, rest)], "label")
     label = named.get("label") or _label(table, rest)
     chosen = {"input": picture, "label": label, "group": group, "split": split}
     found = [role for role in ROLES if chosen[role] is not None and role not in named]
@@ -174,9 +175,17 @@ def _may_be_label(table: Table, group: str, rest: Sequence[str]) -> bool:
     """Whether the group column may as well hold the classes: its name is one word and the only
     other column holds numbers, more than the two of yes and no, and is not called as labels are.
     """
-    if len(rest) != 1 or _says(rest[0], "label") or group.casefold() not in _WORDS["group"]:
+    others = _usable(table, rest)
+    if len(others) != 1 or group.casefold() not in _WORDS["group"] or _says(others[0], "label"):
         return False
-    return _are_numbers(table, rest[0]) and len({text_of(v) for v in table.values(rest[0])}) > 2
+    different = {text_of(value) for value in table.values(others[0])}
+    return _are_numbers(table, others[0]) and len(different) > 2
+
+
+def _usable(table: Table, columns: Sequence[str]) -> list[str]:
+    """The columns that have a name, and that all splits have, or else those with a name."""
+    others = [column for column in columns if not _NAMELESS.fullmatch(column)]
+    return [column for column in others if column not in table.lacking] or others
 
 
 def _are_numbers(table: Table, column: str) -> bool:
@@ -194,8 +203,7 @@ def _label(table: Table, free: Sequence[str]) -> str:
     if by_name:
         message = f"Several columns of {table.name} could hold the labels"
         raise _undecided(message, table, by_name, "label")
-    others = [column for column in free if not re.fullmatch(r"column \d+|Unnamed: \d+", column)]
-    others = [column for column in others if column not in table.lacking] or others
+    others = _usable(table, free)
     if len(others) == 1:
         return others[0]
     if others:

@@ -129,6 +129,10 @@ def test_one_word_for_groups_beside_numbers_may_be_the_labels(tmp_path: Path) ->
     assert "--label-column" in (caught.value.hint or "")
     assert load(path, {"label_column": "person"}).groups is None
     assert load(path, {"label_column": "age"}).groups == tuple(species())
+    write_csv(tmp_path / "t.csv", {"": list(range(12)), **told})  # as pandas writes its index
+    with pytest.raises(DataError, match=r"Two columns of t\.csv could hold the labels") as caught:
+        load(path, {})
+    assert len(caught.value.details) == 2
     del told["age"]
     for name, values in {
         "ill": [0, 1] * 6,  # numbers that say yes or no
