@@ -22,6 +22,7 @@ from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
+    ReportRecord,
     RunEstimate,
     SplitRecord,
     to_json,
@@ -90,17 +91,29 @@ class Fitted:
         return float(self.report["evaluation"]["accuracy"]["value"])
 
     def render(self) -> Path:
-        """Write `report.html` again, from what the run recorded; returns its path.
+        """Write `report.html` again, from the `report.json` that the run wrote, and note that in
+        the run's journal; returns its path.
 
-        Raises `RunFolderError` where `report.json` is of another schema.
+        Raises `RunFolderError` where `report.json` is not the file that the run wrote or of another
+        schema, where another process works on the run, or its folder cannot be written.
         """
-        schema = self.report.get("schema")
-        if schema != SCHEMA:
-            raise RunFolderError(
-                f"{self.folder / 'report.json'} has schema {schema}; this autotl reads {SCHEMA}.",
-                hint="Use the version named in run.json.",
-            )
-        return render(self.report, self.folder)
+        from autotl.run import disk, reopen
+
+        with reopen(self.folder) as run, disk(self.folder):
+            record = run.recorded("report", ReportRecord)
+            if record is None:
+                raise _unfinished(self.folder)
+            run.check(record.report)
+            report = _told(self.folder)
+            if report.get("schema") != SCHEMA:
+                raise RunFolderError(
+                    f"{self.folder / 'report.json'} has schema {report.get('schema')}; this autotl "
+                    f"reads {SCHEMA}.",
+                    hint="Use the version named in run.json.",
+                )
+            path = render(report, self.folder)
+            run.rendered(path)
+        return path
 
     def _repr_html_(self) -> str:
         return brief(self.report, str(self.folder))
@@ -124,13 +137,23 @@ def load(run: str | Path) -> Fitted:
     `RunFolderError` where it is not finished.
     """
     folder = run_folder(run)
+    if look(folder / "report.json") == "file":
+        return Fitted(folder, _told(folder))
+    if look(folder / "run.json") == "file":
+        raise _unfinished(folder)
+    raise RunFolderError(f"{folder} holds no run.", hint=NO_RUN)
+
+
+def _unfinished(folder: Path) -> RunFolderError:
+    return RunFolderError(
+        f"{folder} holds an unfinished run.",
+        hint=f"Go on with: autotl resume {quote(str(folder))}",
+    )
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """`report.json` as a mapping."""
     report = folder / "report.json"
-    if look(report) != "file":
-        unfinished = look(folder / "run.json") == "file"
-        raise RunFolderError(
-            f"{folder} holds {'an unfinished run' if unfinished else 'no run'}.",
-            hint=f"Go on with: autotl resume {quote(str(folder))}" if unfinished else NO_RUN,
-        )
     try:
         told = json.loads(report.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -140,7 +163,7 @@ def load(run: str | Path) -> Fitted:
         ) from error
     if not isinstance(told, dict):
         raise RunFolderError(f"{report} is no report of a run.", hint=NO_RUN)
-    return Fitted(folder, told)
+    return told
 
 
 def run_folder(named: str | Path) -> Path:

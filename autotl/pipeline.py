@@ -205,7 +205,7 @@ def _steps(
             wishes |= {"trainer": trainer, "ledger": at.ledger, "bundles": bundles}
             found = at.once("search", search.search, *subject, **limits, **wishes, **places)
         inputs = (loaded.dataset, loaded.hashes, rows, pixels, located)
-        places["verify"] = same_files(run, "model", "predictions", "mistakes")
+        places["verify"] = same_files(run, "model", "predictions")
         target: Options = {"target_precision": asked.target_precision}
         figures = at.once("evaluate", evaluate.evaluate, found, *inputs, **target, **places)
         same = same_files(run, "model", "data", "variants")
@@ -214,8 +214,7 @@ def _steps(
         more = {name: getattr(asked, name) for name in _EXPORTED}
         exported = at.once("export", export.export, *proof, run_folder=folder, **more, **tools)
         seen = (loaded.dataset, loaded.hashes, rows, measured.size, folder)
-        same = same_files(run, "suspects", "near", "copies")
-        shown = at.once("pictures", report.pictured, *seen, verify=same)
+        shown = at.once("pictures", report.pictured, *seen)
         facts = (loaded.record, rows.record, located, measured, decision)
         rate = search.learning_rate(decision, measured)
         more = {"recipe_learning_rate": rate, "estimate": foreseen, "pictures": shown}

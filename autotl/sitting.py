@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from autotl import records
-from autotl.errors import DiskError, ResourceError, UsageError
+from autotl.errors import DiskError, ResourceError, RunFolderError, UsageError
 from autotl.plugins import Plugins
 from autotl.records import (
     Budget,
@@ -25,7 +25,6 @@ from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
-    Pictures,
     ReportRecord,
     RunRecords,
     SearchRecord,
@@ -249,16 +248,29 @@ def _files(value: Any) -> Iterator[FileRef]:
 
 
 def finished(run: Run) -> bool:
-    """Whether all is done; raises `RunFolderError` where a file is not what the run wrote."""
+    """Whether all is done; raises `RunFolderError` where a file is not what the run wrote.
+
+    Thumbnails are not looked at: the page does without those that are gone.
+    """
     report = run.recorded("report", ReportRecord)
     if report is None:
         return False
-    report = replace(report, page=run.page() or report.page)
-    steps = {"evaluate": Evaluation, "export": Export, "pictures": Pictures}
-    for record in (*(run.recorded(step, cls) for step, cls in steps.items()), report):
+    evaluation, page = run.recorded("evaluate", Evaluation), run.page() or report.page
+    tested = evaluation and replace(evaluation, mistakes=None)
+    for record in (tested, run.recorded("export", Export), replace(report, page=None)):
         for file in _files(record):
             run.check(file)
+    if page is not None:
+        _check_page(run, page)
     return True
+
+
+def _check_page(run: Run, page: FileRef) -> None:
+    try:
+        run.check(page)
+    except RunFolderError as error:
+        error.hint = f"Write it again: autotl report {quote(str(run.folder))}"
+        raise
 
 
 def limit(run: Run, budget: str | float | None, trials: int | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import threading
@@ -21,10 +22,13 @@ import autotl
 from autotl.errors import RunFolderError
 from autotl.evaluate.figures import reliability
 from autotl.evaluate.mistakes import SHOWN, surest
+from autotl.files import file_ref, write_atomically
 from autotl.fitted import Fitted, Inspection
 from autotl.records import Evaluation, ReportRecord, Size, from_json, to_json
-from autotl.report import brief, write
+from autotl.report import brief, render, terminal, write
 from autotl.report.page import page, plots, tables, wording
+from autotl.request import request
+from autotl.run import open_run
 from tests import pages
 
 
@@ -318,14 +322,49 @@ def test_the_step_writes_the_page_and_render_writes_it_again(tmp_path: Path) -> 
     assert written.page.path == "report.html"
     before = (tmp_path / "report.html").read_bytes()
     (tmp_path / "report.html").unlink()
-    fitted = autotl.load(tmp_path)
-    assert fitted.render() == tmp_path / "report.html"
+    told = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert render(told, tmp_path) == tmp_path / "report.html"
     assert (tmp_path / "report.html").read_bytes() == before
 
 
+def test_a_page_that_cannot_be_made_stops_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> str:
+        raise ImportError("no module of matplotlib's own")
+
+    run = pages.records(tmp_path, ("a", "b"))
+    with monkeypatch.context() as patched:
+        patched.setattr("autotl.report.page.plots.drawn", broken)
+        written = write(run, tmp_path)
+    assert written.page is None
+    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "report.json").is_file()
+    (said,) = (one.getMessage() for one in caplog.records if one.levelname == "WARNING")
+    assert "report.html could not be made: ImportError: no module of matplotlib's own" in said
+    assert f"autotl report {tmp_path}" in said
+    assert terminal.step_line(written) == "report.json, MODEL_CARD.md"
+
+
+def test_a_full_disk_stops_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, writer: Any) -> Path:
+        if path.name == "report.html":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_atomically(path, writer)
+
+    monkeypatch.setattr("autotl.report.writing.write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(pages.records(tmp_path, ("a", "b")), tmp_path)
+
+
 def test_another_schema_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with open_run(folder, to_json(request(data="digits")), name="digits") as opened:
+        (folder / "report.json").write_text('{"schema": "other/1"}')
+        files = [file_ref(folder / "report.json", folder)] * 2
+        opened.once("report", ReportRecord, lambda: ReportRecord(report=files[0], card=files[1]))
     with pytest.raises(RunFolderError, match="schema other/1"):
-        Fitted(tmp_path, {"schema": "other/1"}).render()
+        autotl.load(folder).render()
 
 
 def test_the_short_form_is_text_and_tables(hostile: tuple[dict[str, Any], str, Path]) -> None:

@@ -219,6 +219,16 @@ def test_variants_are_told_of_kept_or_not(decision: Decision) -> None:
     assert "  - model.int8.onnx was not written: not shown to be faster" in lines
 
 
+def test_the_summary_names_a_page_only_where_there_is_one(decision: Decision) -> None:
+    told = report(decision)
+    assert "runs/x/report.html, runs/x/report.json" in "\n".join(
+        shown(terminal.summary(told, "runs/x"))
+    )
+    without = "\n".join(shown(terminal.summary(told, "runs/x", page=False)))
+    assert "Report  runs/x/report.json, runs/x/MODEL_CARD.md" in without
+    assert "report.html" not in without
+
+
 def test_a_threshold_is_told_of(decision: Decision) -> None:
     told = report(decision)
     share = {"value": 0.5, "low": 0.4, "high": 0.6}

@@ -20,12 +20,8 @@ def report(run: str, show: bool) -> None:
     """
     from autotl.cli.console import plain
     from autotl.fitted import load
-    from autotl.run import disk, reopen
 
-    fitted = load(run)
-    with reopen(fitted.folder) as opened, disk(fitted.folder):
-        path = fitted.render().absolute()
-        opened.rendered(path)
+    path = load(run).render().absolute()
     print(plain(str(path)))
     if show and not _opened(path.as_uri()):
         print("No browser was found: open the file above yourself.", file=sys.stderr)

@@ -34,7 +34,8 @@ def finish(
     elif quiet:
         print(fitted.folder / "model.onnx")
     else:
-        show(summary(fitted.report, _from_here(fitted.folder)))
+        page = (fitted.folder / "report.html").is_file()
+        show(summary(fitted.report, _from_here(fitted.folder), page=page))
     return None
 
 

@@ -283,13 +283,16 @@ def _named(rows: Sequence[tuple[str, str]], title: str) -> Table:
     return table
 
 
-def summary(report: dict[str, Any], folder: str) -> list[Any]:
-    """The end of a run: figures against their baselines, what was decided, where the files are."""
+def summary(report: dict[str, Any], folder: str, *, page: bool = True) -> list[Any]:
+    """The end of a run: figures against their baselines, what was decided, where the files are;
+    with the `page` where there is one.
+    """
     from rich.text import Text
 
+    names = [*(["report.html"] if page else []), "report.json", "MODEL_CARD.md"]
     where = Text(
         f"Model   {folder}/model.onnx\n"
-        f"Report  {folder}/report.html, {folder}/report.json, {folder}/MODEL_CARD.md\n"
+        f"Report  {', '.join(f'{folder}/{name}' for name in names)}\n"
         f"Try it  autotl predict {quote(folder)}/model.onnx IMAGE..."
     )
     transfer = report["search"].get("transfer")

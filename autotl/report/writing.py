@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from autotl.files import file_ref, write_atomically
-from autotl.records import ReportRecord, RunRecords
+from autotl.records import FileRef, ReportRecord, RunRecords
 from autotl.report import abstaining
 from autotl.report.benefits import sentence
 from autotl.report.document import document
 from autotl.report.page import page
 
 PAGE = "report.html"
+_log = logging.getLogger("autotl")
 
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Kinds of letters that set the direction of those after them."""
@@ -24,7 +27,7 @@ _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI
 
 def write(run: RunRecords, folder: Path) -> ReportRecord:
     """Write `report.json`, `MODEL_CARD.md` and `report.html` into `folder`; returns the files by
-    SHA-256.
+    SHA-256. A page that cannot be made is warned of and left out.
     """
     text = json.dumps(document(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     report = json.loads(text)
@@ -33,8 +36,20 @@ def write(run: RunRecords, folder: Path) -> ReportRecord:
     return ReportRecord(
         report=file_ref(folder / "report.json", folder),
         card=file_ref(folder / "MODEL_CARD.md", folder),
-        page=file_ref(render(report, folder), folder),
+        page=_written(report, folder),
     )
+
+
+def _written(report: Mapping[str, Any], folder: Path) -> FileRef | None:
+    try:
+        content = page(report, folder)
+    except Exception as error:  # matplotlib's, say; the model is there, and the page can be later
+        told = f"{type(error).__name__}: {error}".rstrip(": .")
+        again = f"autotl report {quote(str(folder))}"
+        _log.warning("%s could not be made: %s. Once that is mended: %s", PAGE, told, again)
+        _log.debug("where that was", exc_info=True)
+        return None
+    return file_ref(write_atomically(folder / PAGE, partial(_write, content)), folder)
 
 
 def render(report: Mapping[str, Any], folder: Path) -> Path:
