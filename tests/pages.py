@@ -25,6 +25,7 @@ from autotl.records import (
     LoadRecord,
     LocatedBackbone,
     Measurements,
+    Numbers,
     Parity,
     Prediction,
     Preprocessing,
@@ -77,7 +78,16 @@ def dataset(classes: Sequence[str], rows: int, folder: str = "photos") -> Datase
     )
 
 
-def trial(number: int, strategy: Any, accuracy: float, **changes: Any) -> Trial:
+def trial(
+    number: int,
+    strategy: Any,
+    accuracy: float,
+    *,
+    epochs: int = 3,
+    stopped: str = "epochs",
+    **changes: Any,
+) -> Trial:
+    """A finished trial; all but number 0 were trained by epochs."""
     recipe = Recipe(
         backbone="tiny",
         strategy=strategy,
@@ -86,8 +96,13 @@ def trial(number: int, strategy: Any, accuracy: float, **changes: Any) -> Trial:
         boundary=0,
         last=3,
         taps=(3,),
+        numbers=Numbers(epochs=3),
     )
-    stepped = [{"epoch": float(e), "accuracy": accuracy - 0.1 / (1 + e)} for e in range(4)]
+    stepped = [
+        {"epoch": float(e), "accuracy": accuracy - 0.1 / (1 + e)}
+        | ({"train-loss": 1.0} if e else {})
+        for e in range(1 + epochs)
+    ]
     result = TrialResult(
         metrics={
             "accuracy": accuracy,
@@ -95,11 +110,11 @@ def trial(number: int, strategy: Any, accuracy: float, **changes: Any) -> Trial:
             "macro-f1": accuracy,
             "log-loss": 0.5,
         },
-        epochs=3,
         seconds=2.0,
         weights=FILE,
         predictions=FILE,
-        stopped="epochs",
+        epochs=epochs,
+        stopped=stopped,
         history=tuple(stepped) if number else (),
     )
     made = Trial(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autotl.records import FileRef, Trial, TrialResult
@@ -13,7 +15,8 @@ FILE = FileRef(path="x", sha256="0", size=1)
 
 def trial(number: int, strategy: str, *accuracies: float, origin: str = "default") -> Trial:
     history = tuple(
-        {"epoch": float(epoch), "accuracy": value} for epoch, value in enumerate(accuracies)
+        {"epoch": float(epoch), "accuracy": value} | ({"train-loss": 1.0} if epoch else {})
+        for epoch, value in enumerate(accuracies)
     )
     result = TrialResult(
         metrics={"accuracy": max(accuracies)},
@@ -33,6 +36,21 @@ def trial(number: int, strategy: str, *accuracies: float, origin: str = "default
         seconds=1.0,
         result=result,
     )
+
+
+def test_a_training_without_a_step_is_no_training() -> None:
+    result = trial(1, "full-fine-tune", 0.9, 0.9).result
+    assert result is not None
+    history = tuple({k: v for k, v in one.items() if k != "train-loss"} for one in result.history)
+    start = replace(
+        trial(1, "full-fine-tune", 0.9, 0.9),
+        result=replace(result, history=history, stopped="deadline"),
+    )
+    scratch = trial(2, "scratch", 0.1, 0.5)
+    assert benefits([start, scratch]) is None
+    found = benefits([start, trial(3, "partial-freeze", 0.7, 0.8), scratch])
+    assert found is not None
+    assert found["transferred"]["trial"] == 3
 
 
 def test_a_curves_figures() -> None:

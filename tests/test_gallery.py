@@ -99,7 +99,11 @@ def test_no_test_row_is_opened_and_copies_are_grouped(tmp_path: Path) -> None:
     data = dataset(images, read)
     hashes = [content_hash(image) for image in images]
     size = replace(
-        SIZE, doubtful=("04", "06"), borne=(1, 1), near_pairs=(("00", "01"), ("04", "07"))
+        SIZE,
+        doubts=26,
+        doubtful=("04", "06"),
+        borne=(1, 1),
+        near_pairs=(("00", "01"), ("04", "07")),
     )
     split = _split(tuple(range(9)), (9, 10, 11))
     found = pictured(data, hashes, split, size, tmp_path)
@@ -108,6 +112,7 @@ def test_no_test_row_is_opened_and_copies_are_grouped(tmp_path: Path) -> None:
         ("04", 0, 1),
         ("06", 0, 1),
     ]
+    assert found.doubts == 26
     assert [(a.id, b.id) for a, b in found.near] == [("04", "07")], "the others are exact copies"
     assert found.groups == 3
     first, second, third = found.copies

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from dataclasses import replace
+from html import escape, unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -20,13 +21,14 @@ from hypothesis import strategies as st
 
 import autotl
 from autotl.errors import RunFolderError
-from autotl.evaluate.figures import reliability
+from autotl.evaluate.figures import reliability, wilson
 from autotl.evaluate.mistakes import SHOWN, surest
 from autotl.files import file_ref, write_atomically
 from autotl.fitted import Fitted, Inspection
+from autotl.measure.quality import PAIRS
 from autotl.records import Evaluation, ReportRecord, Size, from_json, to_json
 from autotl.report import brief, render, terminal, write
-from autotl.report.page import page, plots, tables, wording
+from autotl.report.page import page, plots, rendering, tables, wording
 from autotl.request import request
 from autotl.run import open_run
 from tests import pages
@@ -163,11 +165,27 @@ def test_figures_are_those_of_the_report(hostile: tuple[dict[str, Any], str, Pat
     assert matrix == found["confusion"]
     strategies = {row[0].split()[0]: row for row in _rows(html, "The four strategies")[1:]}
     tuned = strategies["full-fine-tune"]
-    assert tuned[1:6] == ["85.0 %", "70.0 to 95.0 %", "2.5 min", "90.0 %", "1"]
-    accuracy = found["accuracy"]
-    assert tuned[7].startswith(f"{100 * accuracy['value']:.1f} % (")
-    assert strategies["partial-freeze"][1:5] == ["not possible", "", "", "not tried"]
-    assert strategies["scratch"][7] == ""
+    predicted, *came = (" ".join(cell.split()) for cell in tuned[1:])
+    assert predicted == "85.0 % 70.0 to 95.0 %"
+    tested = " ".join(share(found["accuracy"]))
+    assert came == ["90.0 %", tested, "2.5 min", "3.0 s", "1"]
+    assert strategies["partial-freeze"][1:5] == ["not possible", "not tried", "", ""]
+    assert strategies["scratch"][3] == ""
+    matrix = np.array(found["confusion"])
+    recalls = {unescape(row[0]): row[1:5] for row in _rows(html, "Classes")[1:]}
+    for place, one in enumerate(found["per_class"]):
+        right, tested = int(matrix[place, place]), int(matrix[place].sum())
+        shown = recalls[wording.name(one["name"])]
+        if not tested:
+            assert shown == ["not measured", "", "", "0"]
+            continue
+        own = wilson(np.arange(tested) < right)
+        assert shown == [
+            f"{100 * one['recall']:.1f} %",
+            f"{100 * own.low:.1f} to {100 * own.high:.1f} %",
+            str(right),
+            str(tested),
+        ]
     assert "selected among 3, hence optimistic" in html
     for row, one in zip(_rows(html, "Probes by stage")[1:], pages.STAGES, strict=True):
         own = [p for p in report["measurements"]["probes"] if p["stage"] == one]
@@ -178,6 +196,114 @@ def test_figures_are_those_of_the_report(hostile: tuple[dict[str, Any], str, Pat
     bins = [one for one in found["reliability"] if one["examples"]]
     told = _rows(html, "Reliability")[1:]
     assert [int(row[1]) for row in told] == [one["examples"] for one in bins]
+
+
+def test_trainings_that_were_cut_are_not_shown_as_whole_ones(tmp_path: Path) -> None:
+    run = pages.records(tmp_path, ("a", "b"))
+    start = pages.trial(2, "partial-freeze", 0.8, epochs=1, stopped="deadline")
+    assert start.result is not None
+    epochs = [{"epoch": 0.0, "accuracy": 0.8}, {"epoch": 1.0, "accuracy": 0.8}]
+    trials = (
+        run.trials[0],
+        pages.trial(1, "full-fine-tune", 0.9, epochs=2, stopped="deadline"),
+        replace(start, result=replace(start.result, history=tuple(epochs))),
+        pages.trial(3, "scratch", 0.5, epochs=1, stopped="patience"),
+        pages.trial(4, "scratch", 0.6, epochs=3, stopped="deadline"),
+    )
+    search = replace(run.search, best=trials[1])
+    report = pages.report(replace(run, trials=trials, search=search))
+    assert [(one["epochs"], one["stopped"]) for one in report["search"]["ledger"]] == [
+        (None, "epochs"),
+        (2, "deadline"),
+        (0, "deadline"),
+        (1, "patience"),
+        (3, "deadline"),
+    ]
+    html = page(report, tmp_path)
+    rows = {row[0].split()[0]: row for row in _rows(html, "The four strategies")[1:]}
+    came = {
+        name: (" ".join(row[2].split()), " ".join(row[5].split())) for name, row in rows.items()
+    }
+    cut = "2 of 3 epochs, cut by the budget"
+    nothing = "nothing trained: the time was up before the first step"
+    assert came == {
+        "feature-extraction": ("80.0 %", "2.0 s"),
+        "partial-freeze": (nothing, "not measured"),
+        "full-fine-tune": (f"90.0 % {cut}", f"3.0 s {cut}"),
+        "scratch": (
+            "60.0 % the last of 3 epochs, cut by the budget",
+            "5.0 s 1 of 3 epochs, ended for want of improvement",
+        ),
+    }
+    told = {row[0]: row[6] for row in _rows(html, "Trials")[1:]}
+    assert told["1"].startswith(f"{cut}: head on 1 stage, 3 epochs")
+    assert told["2"].startswith(f"{nothing}: ")
+    assert f"90.0 %<br><small>{cut}</small>" in brief(report, "x")
+    assert nothing in brief(report, "x")
+    older = json.loads(json.dumps(report))
+    for one in older["search"]["ledger"]:
+        del one["stopped"], one["epochs"]
+    rows = {row[0].split()[0]: row for row in _rows(page(older, tmp_path), "The four strategies")}
+    assert " ".join(rows["full-fine-tune"][2].split()) == "90.0 % 2 of 3 epochs"
+    assert rows["partial-freeze"][2] == nothing
+
+
+def test_what_is_not_shown_of_many_is_said(tmp_path: Path) -> None:
+    report = pages.report(pages.records(tmp_path, ("a", "b")))
+    size = report["measurements"]["size"]
+    assert "are shown, those with the nearest neighbours" not in page(report, tmp_path)
+    size["doubts"] = 26
+    assert "2 of 26 are shown, those with the nearest neighbours." in page(report, tmp_path)
+    assert "At most 12 pairs are recorded" not in page(report, tmp_path)
+    size["near_pairs"] = [["x", "y"]] * PAIRS
+    assert "1 of them is shown" in page(report, tmp_path)
+    assert rendering.PAIRS == PAIRS
+
+
+def test_why_the_backbone_was_taken_is_said(tmp_path: Path) -> None:
+    report = pages.report(pages.records(tmp_path, ("a", "b")))
+    words = {"reason": "Probe of 3: <b>.", "instead": "Auto would take C.", "size_reason": "D."}
+    report["backbone"] |= words
+    html = page(report, tmp_path)
+    decided = html.split('id="decided"')[1].split("<h3>")[0]
+    for one in words.values():
+        assert f"<bdi>{escape(one)}</bdi>" in decided
+
+
+def test_every_head_of_a_table_says_what_it_heads(
+    hostile: tuple[dict[str, Any], str, Path],
+) -> None:
+    report, html, folder = hostile
+    heads = Read(html).all("th")
+    assert {head.get("scope") for head in heads} == {"row", "col"}
+    short = Read(brief(report, str(folder))).all("th")
+    assert {head.get("scope") for head in short} == {"col"}
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast of two colours by WCAG 2."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_letters_in_the_matrix_can_be_read(tmp_path: Path) -> None:
+    html = page(pages.report(pages.records(tmp_path, ("a", "b"), wrong=1)), tmp_path)
+    (zero,) = re.findall(r"\.z \{ color: (#\w{6}); background: (#\w{6});", html)
+    assert _contrast(*zero) >= 4.5
+    for shades in rendering.SHADES.values():
+        for number, shade in enumerate(shades):
+            ink = "#ffffff" if number > 6 else "#24292f"
+            assert not shade or _contrast(shade, ink) >= 4.5, (number, shade)
+    cells = re.findall(r'style="background: (#\w{6})(; color: #fff)?"', html)
+    assert {white for _, white in cells} == {"", "; color: #fff"}
+    for colour, white in cells:
+        assert _contrast(colour, "#ffffff" if white else "#24292f") >= 4.5
 
 
 def test_mistakes_and_doubts_are_shown_with_their_pictures(

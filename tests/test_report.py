@@ -15,11 +15,15 @@ from autotl.fitted import Inspection
 from autotl.records import (
     STRATEGIES,
     Budget,
+    CopyGroup,
     Decision,
     LoadRecord,
+    Pictured,
+    Pictures,
     Prediction,
     SetAside,
     SplitRecord,
+    Suspect,
 )
 from autotl.report import terminal
 from autotl.report.document import _backbone, _data, decided, overrun
@@ -227,6 +231,28 @@ def test_the_summary_names_a_page_only_where_there_is_one(decision: Decision) ->
     without = "\n".join(shown(terminal.summary(told, "runs/x", page=False)))
     assert "Report  runs/x/report.json, runs/x/MODEL_CARD.md" in without
     assert "report.html" not in without
+
+
+@pytest.mark.parametrize(
+    ("shown", "doubts", "groups", "words"),
+    [
+        (
+            20,
+            26,
+            40,
+            "20 of 26 labels in doubt, 0 pairs of near-copies and 1 of 40 groups of copies",
+        ),
+        (1, 1, 1, "1 label in doubt, 0 pairs of near-copies and 1 group of copies"),
+        (3, None, 0, "3 labels in doubt, 0 pairs of near-copies and 1 group of copies"),
+    ],
+)
+def test_the_line_of_the_pictures_says_what_it_leaves_out(
+    shown: int, doubts: int | None, groups: int, words: str
+) -> None:
+    suspect = Suspect(example=Pictured(id="a", label=0), borne=1)
+    copies = (CopyGroup(examples=2, ids=("a", "b"), labels=(0, 0)),)
+    record = Pictures(suspects=(suspect,) * shown, doubts=doubts, copies=copies, groups=groups)
+    assert terminal.step_line(record) == f"{words} to look at in report.html"
 
 
 def test_a_threshold_is_told_of(decision: Decision) -> None:

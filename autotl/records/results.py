@@ -236,11 +236,12 @@ class CopyGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What of the data is worth a look: labels in doubt, near-copies by pairs, and exact copies,
-    some of `groups` in all.
+    """What of the data is worth a look: labels in doubt, some of `doubts` in all (None: not
+    counted), near-copies by pairs, and exact copies, some of `groups` in all.
     """
 
     suspects: tuple[Suspect, ...] = ()
+    doubts: int | None = None
     near: tuple[tuple[Pictured, Pictured], ...] = ()
     copies: tuple[CopyGroup, ...] = ()
     groups: int = 0

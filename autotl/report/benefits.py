@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autotl.records import Trial, to_json
+from autotl.report.trained import made
 
 DEFAULTS = ("default", "runner-up")
 """Origins of the trials that are compared: alike in length and numbers."""
@@ -48,7 +49,8 @@ def benefits(trials: Sequence[Trial]) -> dict[str, Any] | None:
     """The curves of the best transferred training and of the best from scratch among the default
     recipes, by their trials' numbers; None unless the run has finished both.
     """
-    trained = [one for one in trials if one.origin in DEFAULTS and len(_accuracies(one)) > 1]
+    trained = [one for one in trials if one.origin in DEFAULTS and one.result]
+    trained = [one for one in trained if one.result and made(one.result.history)]
     sides = {
         "transferred": [trial for trial in trained if trial.recipe.pretrained],
         "scratch": [trial for trial in trained if not trial.recipe.pretrained],

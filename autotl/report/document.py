@@ -26,6 +26,7 @@ from autotl.records import (
     to_json,
 )
 from autotl.report.benefits import benefits
+from autotl.report.trained import made
 
 SCHEMA = "autotl-report/1"
 SLACK_SHARE, SLACK_SECONDS = 0.05, 5.0
@@ -202,6 +203,8 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "metrics": dict(trial.result.metrics) if trial.result else None,
         "history": to_json(trial.result.history) if trial.result else [],
+        "epochs": made(trial.result.history) if trial.result else None,
+        "stopped": trial.result.stopped if trial.result else None,
     }
 
 

@@ -39,6 +39,7 @@ def pictured(
             Suspect(example=shown(name), borne=borne)
             for name, borne in zip(size.doubtful, size.borne, strict=False)
         ),
+        doubts=size.doubts,
         near=tuple((shown(a), shown(b)) for a, b in near),
         copies=tuple(_group(dataset, hashes, g, closed, run_folder) for g in groups[:GROUPS]),
         groups=len(groups),

@@ -110,10 +110,19 @@ def _export(record: Export) -> str:
 
 
 def _pictures(record: Pictures) -> str:
+    doubts = _of(len(record.suspects), record.doubts, "label")
+    copies = _of(len(record.copies), record.groups, "group")
+    pairs = _of(len(record.near), None, "pair")
     return (
-        f"{len(record.suspects)} labels in doubt, {len(record.near)} pairs of near-copies and "
-        f"{len(record.copies)} groups of copies to look at in report.html"
+        f"{doubts} in doubt, {pairs} of near-copies and {copies} of copies to look at in "
+        "report.html"
     )
+
+
+def _of(shown: int, whole: int | None, what: str) -> str:
+    """How many of them: "1 label", "20 of 26 labels"."""
+    many = whole if whole and whole > shown else shown
+    return f"{shown} of {many} {what}s" if many > shown else f"{many} {what}{'s'[many == 1 :]}"
 
 
 def _report(record: ReportRecord) -> str:

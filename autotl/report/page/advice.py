@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from autotl.records import names
-from autotl.report.page.wording import count, interval, name, percent, points, seconds
+from autotl.report.page.wording import (
+    NORMAL,
+    count,
+    interval,
+    name,
+    percent,
+    points,
+    seconds,
+    share,
+    span,
+)
+from autotl.report.trained import made, untrained
 
 Report = Mapping[str, Any]
 
-NORMAL = 1.96
-"""Standard errors of a 95 % interval."""
 RISING = 0.01
 """Accuracy that the last doubling of the examples gained, from which on more are advised."""
 ALIKE = 0.01
@@ -69,15 +78,22 @@ def _set_aside(report: Report) -> Iterator[Advice]:
 
 def _near_copies(report: Report) -> Iterator[Advice]:
     size, split = report["measurements"]["size"], report["data"]["split"]
-    copies, leaks = size.get("near_copies"), size.get("near_leaks")
-    examined = size.get("examined") or 0
+    leaks, examined = size.get("near_leaks"), size.get("examined") or 0
+    copies = max(0, (size.get("near_copies") or 0) - size["copies"])
     many = bool(copies and copies >= ALIKE * examined)
     leaked = bool(leaks and leaks >= ALIKE * split["validation"])
     if not many and not leaked:
         return
-    told = [f"{copies:,} of {examined:,} training examples nearly repeat another one"]
+    told = []
+    if copies:
+        aside = ", exact copies aside" if size["copies"] else ""
+        told.append(
+            f"{copies:,} of {examined:,} training examples nearly repeat another one{aside}"
+        )
     if leaks:
-        told.append(f"{leaks:,} of {split['validation']:,} validation images nearly repeat one")
+        told.append(
+            f"{leaks:,} of {split['validation']:,} validation images nearly repeat a training one"
+        )
     yield Advice(
         do="Where images belong together (one object, one burst, one video), keep each group on "
         "one side: name the groups in the data. Figures may flatter until then.",
@@ -128,21 +144,21 @@ def _weak_classes(report: Report) -> Iterator[Advice]:
         right, tested = found["confusion"][place][place], one["examples"]
         if (
             tested - right >= FEW
-            and (high := _wilson(right, tested)[1]) < found["accuracy"]["value"]
+            and (figure := share(right, tested))
+            and figure["high"] < found["accuracy"]["value"]
         ):
-            weak.append((high, place, right, tested))
+            weak.append((figure["high"], place, right, tested, span(figure)))
     if not weak:
         return
     told = []
-    for _, place, right, tested in sorted(weak)[:WEAKEST]:
-        low, high = _wilson(right, tested)
+    for _, place, right, tested, range_ in sorted(weak)[:WEAKEST]:
         others = [0 if j == place else n for j, n in enumerate(found["confusion"][place])]
         called = name(data["classes"][others.index(max(others))])
         whole = data.get("per_class") or []
         many = f", {whole[place]:,} examples in all" if place < len(whole) else ""
         told.append(
             f"'{name(data['classes'][place])}': {right} of {tested} right "
-            f"({100 * low:.1f} to {100 * high:.1f} %{many}), most often called '{called}'"
+            f"({range_}{many}), most often called '{called}'"
         )
     yield Advice(
         do="Collect more examples of the weakest classes, or see whether their labels are clear.",
@@ -162,8 +178,8 @@ def _input_size(report: Report) -> Iterator[Advice]:
 
 def _backbone(report: Report) -> Iterator[Advice]:
     backbone, probes = report["backbone"], report["measurements"]["probes"]
-    if backbone["name"] != "embedded":
-        return
+    if backbone["name"] != "embedded" or backbone.get("reason") or backbone.get("instead"):
+        return  # others are installed, and the page says why this one was taken
     own = {
         kind: max((p["linear"] for p in probes if p["pretrained"] is kind), default=None)
         for kind in (True, False)
@@ -183,25 +199,55 @@ def _backbone(report: Report) -> Iterator[Advice]:
 
 
 def _longer(report: Report) -> Iterator[Advice]:
-    best, decision = report["search"]["best"], report["decision"]
-    result = best.get("result") or {}
-    last = [one["accuracy"] for one in result.get("history", ()) if "epoch" in one][-3:]
-    if result.get("stopped") == "deadline" and last and last[-1] > last[0]:
-        yield Advice(
-            do="Give a longer --budget.",
-            because=f"The best training was cut short by the budget after {result['epochs']} of "
-            f"{best['recipe']['numbers']['epochs']} epochs, and still rose: the last gave "
-            f"{', '.join(map(percent, last))} on validation.",
-        )
-    tried = {one["strategy"] for one in report["search"]["ledger"] if one["metrics"]}
-    missed = decision["strategy"]
-    predicted = decision["predicted"].get(missed)
-    if missed not in tried and predicted:
-        yield Advice(
-            do="Give a longer --budget, so that the strategy that was chosen is trained.",
-            because=f"{missed} is predicted to reach {interval_of(predicted)} in "
-            f"{seconds(60 * predicted['minutes'])} of training, and no trial of it was finished.",
-        )
+    search, chosen = report["search"], report["decision"]["strategy"]
+    result = search["best"]["result"]
+    if result["metrics"]["accuracy"] >= 1:
+        return
+    own = [one for one in search["ledger"] if one["strategy"] == chosen]
+    if not any(one["metrics"] and not untrained(one) for one in own):
+        yield from _never_trained(report, own)
+    best = next(one for one in search["ledger"] if one["number"] == search["best"]["number"])
+    why, course = result["stopped"], [one["accuracy"] for one in best["history"] if "epoch" in one]
+    if why != "deadline" or untrained(best) or len(course) < 2:
+        return
+    rows, last = report["data"]["split"]["validation"], course[-3:]
+    error = math.sqrt(last[0] * (1 - last[0]) / max(rows, 1))
+    rising = last[-1] > last[-2] and last[-1] - last[0] > error
+    told = "What the rest would have gained was not measured."
+    if rising:
+        told = f"It still rose: the last gave {', '.join(map(percent, last))} on validation."
+    yield Advice(
+        do="Give a longer --budget.",
+        because=f"The best training was cut by the budget after {made(best['history'])} of "
+        f"{best['recipe']['numbers']['epochs']} epochs. {told}",
+    )
+
+
+def _never_trained(report: Report, own: list[Mapping[str, Any]]) -> Iterator[Advice]:
+    """Advice where no trial of the chosen strategy, `own` of the ledger, was trained."""
+    failed = next((one for one in own if one["failure"]), None)
+    if failed is None and report["decision"]["predicted"].get(report["decision"]["strategy"]):
+        why = "the time was up before its first step" if own else "no trial of it was begun"
+        yield _more(report, why)
+    if failed is None:
+        return
+    yield Advice(
+        do=f"See why {report['decision']['strategy']} failed, which was chosen.",
+        because=f"Trial {failed['number']}: {name(failed['failure'])}",
+    )
+
+
+def _more(report: Report, instead: str) -> Advice:
+    """That what was left out for the limits of the run wants wider ones."""
+    decision, budget = report["decision"], report["budget"]
+    predicted = decision["predicted"][decision["strategy"]]
+    few = budget["trials"] is not None and len(report["search"]["ledger"]) >= budget["trials"]
+    wider = "Give more --trials" if few or budget["seconds"] is None else "Give a longer --budget"
+    return Advice(
+        do=f"{wider}, so that the strategy that was chosen is trained.",
+        because=f"{decision['strategy']} is predicted to reach {interval_of(predicted)} in "
+        f"{seconds(60 * predicted['minutes'])} of training, and {instead}.",
+    )
 
 
 def interval_of(predicted: Mapping[str, float]) -> str:
@@ -215,19 +261,16 @@ def _abstain(report: Report) -> Iterator[Advice]:
     if found.get("abstention") or not bins:
         return
     sides = ([b for b in bins if b["low"] >= SURE], [b for b in bins if b["low"] < SURE])
-    many, right = zip(*(_right(some) for some in sides), strict=True)
-    if not all(many):
-        return
-    (low, high), (_, others) = _wilson(right[0], many[0]), _wilson(right[1], many[1])
-    if low <= others:
+    (sure, right), (rest, others) = map(_right, sides)
+    ours, theirs = share(right, sure), share(others, rest)
+    if not ours or not theirs or ours["low"] <= theirs["high"]:
         return
     yield Advice(
         do="Where a wrong answer costs more than none, let the model abstain: --target-precision.",
         because=(
-            f"Of the {many[0]:,} test images answered with a confidence of at least "
-            f"{100 * SURE:.0f} %, {percent(right[0] / many[0])} are right "
-            f"({100 * low:.1f} to {100 * high:.1f}); of the other {many[1]:,}, "
-            f"{percent(right[1] / many[1])}."
+            f"Of the {sure:,} test images answered with a confidence of at least "
+            f"{100 * SURE:.0f} %, right are {interval(ours)}; of the other {rest:,}, "
+            f"{interval(theirs)}."
         ),
     )
 
@@ -248,14 +291,6 @@ def _wide(report: Report) -> Iterator[Advice]:
             because=f"With {count(found['examples'], 'test image')} the accuracy is only known to "
             f"lie within {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %.",
         )
-
-
-def _wilson(right: int, of: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share."""
-    share, z = right / of, NORMAL
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 _ASKED: tuple[Callable[[Report], Iterator[Advice]], ...] = (

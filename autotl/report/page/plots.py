@@ -10,6 +10,7 @@ from typing import Any
 
 from autotl.records import STRATEGIES
 from autotl.report.page.drawing import BLUE, GREEN, GREY, INK, ORANGE, drawn
+from autotl.report.trained import untrained
 
 CURVES = 8
 """Trials whose learning curves are told apart; others are grey."""
@@ -102,9 +103,9 @@ def data_curve(report: Report) -> str | None:
 
 
 def learning_curves(trials: Sequence[Mapping[str, Any]], best: int) -> str | None:
-    """Validation accuracy over epochs of the trials that were stepped; the best one is thick."""
+    """Validation accuracy over the epochs of those that were trained; the best one is thick."""
     curves = [(one, _course(one)) for one in trials]
-    curves = [(one, course) for one, course in curves if len(course) > 1]
+    curves = [(one, course) for one, course in curves if len(course) > 1 and not untrained(one)]
     if not curves:
         return None
     ranked = sorted(curves, key=lambda pair: -max(value for _, value in pair[1]))
@@ -138,8 +139,8 @@ def _course(trial: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def scores(trials: Sequence[Mapping[str, Any]], best: int) -> str | None:
-    """Validation accuracy of every finished trial over the seconds that it took."""
-    ended = [one for one in trials if one["metrics"]]
+    """Validation accuracy of every trial that was trained over the seconds that it took."""
+    ended = [one for one in trials if one["metrics"] and not untrained(one)]
     if len(ended) < 2:
         return None
 

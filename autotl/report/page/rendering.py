@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Report = Mapping[str, Any]
 
-_BLUES = "e3f0f8 cbe3f1 aed4ea 8cc2e1 66add6 3f95c8 1f7fb8 0b6ba3 05568a"
-_ORANGES = "fdeadd fbd6bd f7bd95 f1a06b e98346 dd692a c75414 a9430b 873505"
+_BLUES = "e3f0f8 cbe3f1 aed4ea 8cc2e1 66add6 479cce 1d79b0 0b6ba3 05568a"
+_ORANGES = "fdeadd fbd6bd f7bd95 f1a06b e98346 e2733a c05012 a9430b 873505"
 FIGURES = (
     ("Accuracy of the model", "accuracy"),
     ("Balanced accuracy", "balanced_accuracy"),
@@ -32,6 +32,8 @@ SHADES = {
     "other": ("", *(f"#{shade}" for shade in _ORANGES.split())),
 }
 """Colours of the cells of a confusion matrix, by `tables.confusion`."""
+PAIRS = 12
+"""Pairs of near-copies that a run records at most."""
 BRIEFLY = 3
 """Pieces of advice in the short form."""
 
@@ -69,6 +71,7 @@ def page(report: Report, folder: Path) -> str:
             image=lambda thumbnail: embedded(thumbnail, folder),
             classes=report["data"]["classes"],
             wrong=tables.wrong(report),
+            most_pairs=PAIRS,
             shades=SHADES,
             abstention=_abstention(report),
             transfer=_transfer(report),

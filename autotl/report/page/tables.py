@@ -6,10 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from autotl.records import STRATEGIES
-from autotl.report.page.wording import UNKNOWN, count, number, percent
+from autotl.report.page.wording import UNKNOWN, count, number, percent, share
+from autotl.report.trained import NOTHING, shortened, untrained
 
 Report = Mapping[str, Any]
 Row = dict[str, Any]
+
+_UNTRIED: Row = {
+    "trials": 0,
+    "failed": 0,
+    "untrained": 0,
+    "accuracy": None,
+    "cut": "",
+    "seconds": None,
+    "first_cut": "",
+}
 
 MATRIX = 25
 """Classes up to which the confusion matrix is shown whole."""
@@ -20,21 +31,25 @@ PAIRS = 30
 
 
 def came(report: Report) -> dict[str, Row]:
-    """Of each strategy that was tried: its finished trials, the best validation accuracy among
-    them, and the seconds of its first training (None: none was finished).
+    """Of each strategy that was tried: its trials by how they ended, the best validation accuracy
+    among those that were trained and the seconds of the first of them (None: none was), and what
+    of either training was cut short, in words.
     """
     found: dict[str, Row] = {}
     for trial in report["search"]["ledger"]:
-        own = found.setdefault(
-            trial["strategy"], {"trials": 0, "failed": 0, "accuracy": None, "seconds": None}
-        )
+        own = found.setdefault(trial["strategy"], dict(_UNTRIED))
         if not trial["metrics"]:
             own["failed"] += 1
             continue
         own["trials"] += 1
-        own["accuracy"] = max(own["accuracy"] or 0.0, trial["metrics"]["accuracy"])
+        if untrained(trial):
+            own["untrained"] += 1
+            continue
+        accuracy = trial["metrics"]["accuracy"]
         if own["seconds"] is None:
-            own["seconds"] = trial["seconds"]
+            own |= {"seconds": trial["seconds"], "first_cut": shortened(trial)}
+        if own["accuracy"] is None or accuracy > own["accuracy"]:
+            own |= {"accuracy": accuracy, "cut": shortened(trial)}
     return found
 
 
@@ -42,7 +57,6 @@ def strategies(report: Report, found: Mapping[str, Row]) -> list[Row]:
     """The four strategies: predicted, and what came."""
     decision = report["decision"]
     final = report["search"]["best"]["recipe"]["strategy"]
-    nothing = {"trials": 0, "failed": 0, "accuracy": None, "seconds": None}
     marks = {
         decision["strategy"]: "chosen",
         decision["runner_up"]: "runner-up",
@@ -55,10 +69,18 @@ def strategies(report: Report, found: Mapping[str, Row]) -> list[Row]:
             ),
             "predicted": decision["predicted"].get(name),
             "tested": report["evaluation"]["accuracy"] if name == final else None,
-            **found.get(name, nothing),
+            **(row := found.get(name, _UNTRIED)),
+            "outcome": _outcome(row),
         }
         for name in STRATEGIES
     ]
+
+
+def _outcome(row: Row) -> str:
+    """The accuracy that came, or why there is none."""
+    if row["accuracy"] is not None:
+        return percent(row["accuracy"])
+    return NOTHING if row["untrained"] else "failed" if row["failed"] else "not tried"
 
 
 def stages(report: Report) -> list[Row]:
@@ -143,15 +165,16 @@ def trials(report: Report) -> list[Row]:
 
 
 def _numbers(trial: Mapping[str, Any]) -> str:
-    """The recipe in short."""
+    """The recipe in short, after what of it was not trained."""
     recipe = trial["recipe"]
     head, numbers = recipe["head"], recipe["numbers"]
     reads = f"head on {count(len(recipe['taps']), 'stage')}"
     if head["solver"] != "gradient":
         return f"fitted {reads}"
     frozen = f"{count(recipe['boundary'], 'stage')} frozen, " if recipe["boundary"] else ""
+    cut, epochs = shortened(trial), count(numbers["epochs"], "epoch")
     return (
-        f"{frozen}{reads}, {count(numbers['epochs'], 'epoch')}, batch {numbers['batch']}, "
+        f"{cut}{': ' if cut else ''}{frozen}{reads}, {epochs}, batch {numbers['batch']}, "
         f"rate {numbers['learning_rate']:.2g}, augment {numbers['augment']}"
     )
 
@@ -165,6 +188,7 @@ def per_class(report: Report) -> list[Row]:
             **one,
             "right": found["confusion"][place][place],
             "whole": whole[place] if place < len(whole) else None,
+            "interval": share(found["confusion"][place][place], one["examples"]),
         }
         for place, one in enumerate(found["per_class"])
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 UNKNOWN = "not measured"
+NORMAL = 1.96
+"""Standard errors of a 95 % interval."""
 _JOINERS = "\u200c\u200d"
 """Unprintable, but parts of letters and of emoji."""
 
@@ -27,6 +30,16 @@ def interval(figure: Mapping[str, float] | None) -> str:
     if figure is None:
         return UNKNOWN
     return f"{percent(figure['value'])} ({100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
+
+
+def share(right: int, of: int) -> dict[str, float] | None:
+    """The share of `right` ones with its 95 % Wilson interval; None of none."""
+    if not of:
+        return None
+    value, z = right / of, NORMAL
+    middle = (value + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(value * (1 - value) / of + z * z / (4 * of * of))
+    return {"value": value, "low": max(0.0, middle - half), "high": min(1.0, middle + half)}
 
 
 def points(value: float) -> str:
