@@ -44,6 +44,10 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp(request.param)
     names = pages.HOSTILE if request.param == "hostile" else [f"{n}" * 9 for n in range(300)]
     report = pages.report(pages.records(folder, names))
+    start = [{"epoch": 0.0, "accuracy": 0.8}, {"epoch": 1.0, "accuracy": 0.8}]
+    ledger = report["search"]["ledger"]
+    ledger[2] |= {"strategy": "partial-freeze", "history": start, "stopped": "deadline"}
+    ledger[1]["recipe"]["numbers"]["epochs"], ledger[1]["stopped"] = 14, "deadline"
     path = folder / "report.html"
     path.write_text(page(report, folder), "utf-8")
     return path
@@ -93,6 +97,27 @@ def test_wide_tables_scroll_in_their_own_box(shown: Any) -> None:
     )
     assert len(boxes) > 5
     assert all(right <= inner for right, inner in boxes)
+
+
+def test_what_came_is_seen_without_scrolling(shown: Any) -> None:
+    box = shown.locator("[aria-label='The four strategies']")
+    heads = box.locator("thead th").evaluate_all(
+        "all => all.map(h => [h.innerText, h.getBoundingClientRect().right])"
+    )
+    seen = shown.evaluate("innerWidth")
+    assert [head for head, right in heads if right <= seen][:3] == [
+        "strategy",
+        "predicted accuracy, 95 % interval",
+        "best on validation",
+    ]
+
+
+def test_no_cell_of_a_table_lies_over_another(shown: Any) -> None:
+    over = shown.evaluate(
+        "[...document.querySelectorAll('td, th')]"
+        ".filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.innerText)"
+    )
+    assert over == []
 
 
 def test_names_are_text_to_the_browser(shown: Any) -> None:
