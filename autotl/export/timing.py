@@ -87,7 +87,7 @@ def said(pace: Pace) -> str:
     faster = "faster" if ratio.low > 1 else "not shown to be faster"
     images = "one raw image" if pace.batch == 1 else f"{pace.batch} resized images"
     return (
-        f"{faster} on {images}: {1000 * pace.seconds:.1f} ms against "
-        f"{1000 * pace.seconds_float:.1f} ms, {ratio.value:.2f} times as fast "
-        f"[{ratio.low:.2f}, {ratio.high:.2f}]"
+        f"{faster} on {images}: {ratio.value:.2f} times as fast "
+        f"[{ratio.low:.2f}, {ratio.high:.2f}] in turns "
+        f"(medians {1000 * pace.seconds:.1f} ms against {1000 * pace.seconds_float:.1f} ms)"
     )

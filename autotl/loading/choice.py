@@ -176,8 +176,8 @@ def _near(path: Path, names: Sequence[str]) -> str | None:
 
 
 def _readable(loaders: Sequence[Loader]) -> str:
-    known = "; ".join(f"{loader.description} ({loader.name})" for loader in loaders)
-    return f"What can be read: {known}." if known else "No loader is installed."
+    known = (f"\n  {loader.name}: {loader.description}" for loader in loaders)
+    return f"What can be read:{''.join(known)}" if loaders else "No loader is installed."
 
 
 def _shown(data: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from shlex import quote
 
@@ -9,7 +10,7 @@ from autotl.errors import DataError
 
 _UNPACK = {
     ".zip": "unzip {archive} -d {folder}",
-    ".tar": "mkdir {folder} && tar -xf {archive} -C {folder}",
+    ".tar": "mkdir -p {folder} && tar -xf {archive} -C {folder}",
     ".rar": "unrar x {archive} {folder}/",
     ".7z": "7z x {archive} -o{folder}",
 }
@@ -44,6 +45,7 @@ def _archives(files: list[Path]) -> DataError:
     first = files[0]
     ending = str(_ending(first))
     folder = first.with_name(first.name[: -len(ending)] or "unpacked")
+    inside = _only_folder(first) if ending == ".zip" else None
     command = _UNPACK[_AS_TAR.get(ending, ending)].format(
         archive=quote(str(first)), folder=quote(str(folder))
     )
@@ -52,8 +54,24 @@ def _archives(files: list[Path]) -> DataError:
     return DataError(
         f"{named}{several} {'is an archive' if len(files) == 1 else 'are archives'}: "
         "images are read from folders.",
-        hint=f"Unpack it first: {command}; then: autotl fit {quote(str(folder))}",
+        hint=f"Unpack it first: {command}; then: autotl fit "
+        f"{quote(str(folder / inside if inside else folder))}",
     )
+
+
+def _only_folder(archive: Path) -> str | None:
+    """The folder that holds everything in a zip file; None where there is none, or no telling."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            parts = [name.split("/") for name in opened.namelist()]
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return None
+    held = [each for each in parts if each[0] != "__MACOSX"]
+    first = {each[0] for each in held}
+    # a class folder alone is no data: what is looked for holds folders in turn
+    deep = any(len(each) > 2 and each[2] for each in held)
+    (only,) = first if len(first) == 1 else (None,)
+    return only if deep and only not in ("", ".", "..", None) else None
 
 
 def _arrays(path: Path, count: int) -> DataError:
