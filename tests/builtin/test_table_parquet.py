@@ -78,6 +78,11 @@ def test_a_group_of_rows_that_fits_is_read_once_in_whatever_order(
     rows = np.random.default_rng(0).permutation(400).tolist()
     assert [found.read(row) for row in rows] == [contents[row] for row in rows]
     assert sorted(passes) == [0, 1]
+    monkeypatch.setattr(table_parquet, "_KEPT_BYTES", 100_000)
+    passes.clear()
+    found = load(path, {})  # two groups are kept though they are larger
+    assert [found.read(row) for row in rows] == [contents[row] for row in rows]
+    assert sorted(passes) == [0, 1]
     passes.clear()
     small(monkeypatch)
     found = load(path, {})  # no group fits: rows in their order are still one pass a group
@@ -129,7 +134,21 @@ def test_many_threads_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert read == [contents[row] for row in rows]
 
 
-def test_rows_that_cannot_be_read_any_more_say_why(tmp_path: Path) -> None:
+def test_two_groups_of_rows_are_read_side_by_side(
+    tmp_path: Path, passes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [os.urandom(1000) for _ in range(400)]
+    columns = {"image": contents, "label": ["a", "b"] * 200}
+    path = write_parquet(tmp_path / "t.parquet", columns, row_group_size=200)
+    small(monkeypatch)
+    found = load(path, {})
+    for row in range(200):
+        assert found.read(row) == contents[row]
+        assert found.read(row + 200) == contents[row + 200]
+    assert passes == [0, 1]
+
+
+def test_rows_that_cannot_be_read_any_more_say_why(tmp_path: Path, passes: list[Any]) -> None:
     contents = [os.urandom(20_000) for _ in range(200)]
     columns = {"image": contents, "label": ["a", "b"] * 100}
     path = Path(
@@ -148,9 +167,11 @@ def test_rows_that_cannot_be_read_any_more_say_why(tmp_path: Path) -> None:
         stream.seek(middle - 200)
         stream.write(bytes(5000))
     assert found.read(3) == contents[3]
+    assert passes == [0]
     for row in (150, 199, 150):
         with pytest.raises(UnreadableError, match=f"Row {row + 1} of 'image' cannot be read: .+"):
             found.read(row)
+    assert passes == [0]
     assert found.read(100) == contents[100]
 
 
