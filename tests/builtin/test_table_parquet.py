@@ -134,6 +134,24 @@ def test_many_threads_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert read == [contents[row] for row in rows]
 
 
+def test_a_block_that_is_read_again_takes_no_more_room(
+    tmp_path: Path, passes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [os.urandom(1000) for _ in range(400)]
+    columns = {"image": contents, "label": ["a", "b"] * 200}
+    path = write_parquet(tmp_path / "t.parquet", columns, row_group_size=400)
+    small(monkeypatch)
+    found = load(path, {})
+    for _ in range(40):
+        for row in range(0, 120, 6):
+            assert found.read(0) == contents[0]
+            assert found.read(row) == contents[row]
+    passes.clear()
+    for row in (*range(60, 120, 6), 0):
+        assert found.read(row) == contents[row]
+    assert passes == []
+
+
 def test_two_groups_of_rows_are_read_side_by_side(
     tmp_path: Path, passes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
