@@ -143,7 +143,8 @@ def _none(table: Table, column: str, texts: Sequence[str]) -> DataError:
         f"is there: {', '.join(shown(text) for text in texts[:3])}.",
         details=sketch(table),
         hint=f"{relative_to(table)} File names alone, with or without ending, are "
-        "looked for there and in one folder below that holds most of them; --input-column names another column.",
+        "looked for there and in one folder below that holds most of them; --input-column names "
+        "another column.",
     )
 
 
