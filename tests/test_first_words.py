@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import autotl
 from autotl.cli.commands import FIRST
 from autotl.cli.console import Live, show
 from autotl.cli.program import program, run
-from autotl.cli.running import _from_here
+from autotl.cli.running import _from_here, finish
 from autotl.cli.scores import lines
 from autotl.delivery.judging import per_class
 from autotl.errors import RunFolderError
-from autotl.fitted import run_folder
+from autotl.fitted import Fitted, run_folder
 from autotl.prediction import open_model
 from autotl.records import Interval, Scores, SplitRecord
 from autotl.search.planning import Step
@@ -132,13 +133,35 @@ def test_classes_that_are_not_in_the_data_have_no_figures(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     show(lines(_judged([0, 0, 0, 1], [0, 0, 1, 0])))
-    rows = _rows(capsys.readouterr().out)
+    told = capsys.readouterr().out
+    assert "1 of 3 classes are not in the data" in told
+    rows = _rows(told)
     assert rows["class-0"] == ["3", "0.667", "0.667", "0.667"]
     assert rows["class-1"] == ["1", "0.000", "0.000", "0.000"]
     assert rows["class-2"] == ["not", "in", "the", "data", "-", "-", "-"]
     show(lines(_judged([0, 0], [0, 2])))
     rows = _rows(capsys.readouterr().out)
     assert rows["class-2"] == ["not", "in", "the", "data", "0.000", "-", "-"]
+
+
+def test_progress_is_offered_to_python(capsys: pytest.CaptureFixture[str]) -> None:
+    told = autotl.progress()
+    told.step_finished("split", SplitRecord(train=6, validation=2, test=2, dropped=0, digest=""), 1)
+    assert "6 train, 2 validation, 2 test" in capsys.readouterr().err
+
+
+def test_an_interrupted_fit_is_told_how_to_go_on_in_a_line_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(_: object) -> Fitted:
+        error = KeyboardInterrupt()
+        error.run_folder = tmp_path / "runs" / "my photos"  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    assert finish(work, as_json=False, quiet=False, verbose=False) == 130
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "Go on with: autotl resume 'runs/my photos'"
 
 
 def test_more_labels_than_classes_are_said_once(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from shlex import quote
 
@@ -193,6 +194,25 @@ def test_an_archive_is_to_be_unpacked_first(tmp_path: Path, name: str, command: 
         assert f"{path.name} is an archive" in error.message
         assert told in error.hint
         assert "autotl fit" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "data"),
+    [
+        (("photos/cat/1.jpg", "photos/dog/2.jpg", "__MACOSX/._x"), "photos/photos"),
+        (("cat/1.jpg", "dog/2.jpg"), "photos"),
+        (("cat/1.jpg", "cat/2.jpg"), "photos"),
+        (("../cat/1.jpg", "../dog/2.jpg"), "photos"),
+    ],
+)
+def test_the_folder_inside_an_archive_is_named(
+    tmp_path: Path, names: tuple[str, ...], data: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    hint = refusal(tmp_path / "photos.zip").hint
+    assert hint.endswith(f"autotl fit {quote(str(tmp_path / data))}")
 
 
 def test_archives_in_several_parts_are_named(tmp_path: Path) -> None:
