@@ -5,8 +5,8 @@ python -m tests.bad FOLDER [--slow]
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from tests.bad import KINDS
@@ -42,5 +42,8 @@ def _written(case: Case, folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    count = write(Path(sys.argv[1]), slow="--slow" in sys.argv[2:])
-    print(f"{count} cases in {sys.argv[1]}")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--slow", action="store_true", help="those of very many files too")
+    given = parser.parse_args()
+    print(f"{write(given.folder, slow=given.slow)} cases in {given.folder}")
