@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ class Fitted:
     """A finished run: its folder and its report (`report.json` as a mapping)."""
 
     folder: Path
-    report: dict[str, Any]
+    report: dict[str, Any] = field(repr=False)
 
     @property
     def onnx(self) -> Path:
@@ -193,6 +193,15 @@ class Inspection:
     decision: Decision
     recipe_learning_rate: float | None = None
     estimate: RunEstimate | None = None
+
+    def __repr__(self) -> str:
+        chosen = self.decision.predicted[self.decision.strategy]
+        return (
+            f"<Inspection: {self.load.examples:,} examples in {len(self.load.classes)} classes; "
+            f"{self.located.backbone.name} at {self.located.input_size} pixels, "
+            f"{self.decision.strategy}, predicted {chosen.accuracy:.3f} "
+            f"[{chosen.low:.3f}, {chosen.high:.3f}]; document() has all of it>"
+        )
 
     def _repr_html_(self) -> str:
         return inspected(self.document())

@@ -507,6 +507,9 @@ def test_the_short_form_is_text_and_tables(hostile: tuple[dict[str, Any], str, P
 def test_an_inspection_shows_itself(tmp_path: Path) -> None:
     run = pages.records(tmp_path, pages.HOSTILE)
     one = Inspection(run.load, run.split, run.located, run.measurements, run.decision)
+    assert len(repr(one)) < 300
+    assert "full-fine-tune, predicted 0.850 [" in repr(one)
+    assert "schema" not in repr(Fitted(tmp_path, one.document()))
     read = Read(one._repr_html_())
     assert "full-fine-tune is chosen" in read.text
     assert "85.0 %" in read.text
