@@ -141,7 +141,21 @@ def load(run: str | Path) -> Fitted:
         return Fitted(folder, _told(folder))
     if look(folder / "run.json") == "file":
         raise _unfinished(folder)
-    raise RunFolderError(f"{folder} holds no run.", hint=NO_RUN)
+    runs = _runs_in(folder)
+    raise RunFolderError(
+        f"{folder} holds no run{' itself' if runs else ''}.",
+        hint=f"Name one of those in it: {', '.join(map(quote, runs))}." if runs else NO_RUN,
+    )
+
+
+def _runs_in(folder: Path, most: int = 5) -> list[str]:
+    """The runs that lie directly in a folder, latest first, as one would name them."""
+    try:
+        held = [each for each in folder.iterdir() if look(each / "run.json") == "file"]
+        held.sort(key=lambda each: -(each / "run.json").stat().st_mtime)
+    except OSError:
+        return []
+    return [str(each) for each in held[:most]]
 
 
 def _unfinished(folder: Path) -> RunFolderError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,24 @@ def test_an_interrupted_fit_is_told_how_to_go_on_in_a_line_of_its_own(
     assert finish(work, as_json=False, quiet=False, verbose=False) == 130
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == "Go on with: autotl resume 'runs/my photos'"
+
+
+def test_many_files_for_data_are_told_to_be_named_by_their_folder(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["inspect", "photos/1.jpg", "photos/2.jpg"]) == 2
+    assert "name the folder that holds them" in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("old", "new run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    os.utime(tmp_path / "old" / "run.json", (0, 0))
+    assert run(["report", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "holds no run itself" in said
+    assert said.index("new run'") < said.index("/old")
 
 
 def test_more_labels_than_classes_are_said_once(

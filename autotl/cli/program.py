@@ -124,6 +124,9 @@ def _wrong_usage(error: click.ClickException) -> int:
         nearest = error.possibilities[:1]
         error = click.NoSuchOption(error.option_name, possibilities=nearest, ctx=error.ctx)
     error.show()
+    command = getattr(getattr(error, "ctx", None), "info_name", "")
+    if command in ("fit", "inspect") and "unexpected extra argument" in error.message:
+        print("DATA is one folder, file or name: name the folder that holds them.", file=sys.stderr)
     return error.exit_code
 
 
