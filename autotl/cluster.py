@@ -196,7 +196,7 @@ def _ray() -> Any:
     except ImportError as error:
         raise UsageError(
             "Trials on a cluster need ray, which is not installed.",
-            hint="Install it with: pip install 'autotl[ray]'",
+            hint="Install it with: pip install '.[ray]' in a checkout of autotl",
         ) from error
     return ray
 

@@ -255,9 +255,12 @@ def _check(dataset: Dataset, sides: Mapping[str, Sequence[int]]) -> None:
     """Raises `DataError` for an empty side, or a class without a training example."""
     for name in ("test", "validation"):
         if not sides[name]:
+            groups = len(set(dataset.groups or ()))
+            held = f" in {groups:,} group{'s' * (groups > 1)}" if groups else ""
             raise DataError(
-                f"No {name} examples can be held out of {len(dataset.ids):,} examples.",
-                hint="Add examples: three a class are the least, in groups that can be parted.",
+                f"No {name} examples can be held out of {len(dataset.ids):,} examples{held}.",
+                hint="Three examples a class are the least, and of groups, each of which stays on "
+                "one side, three as well: add some, or take other groups or none.",
             )
     trained = {dataset.labels[row] for row in sides["train"]}
     lost = sorted(set(dataset.labels) - trained)

@@ -528,7 +528,7 @@ def test_seconds_are_kept_back_for_what_comes_after_the_training() -> None:
     assert tight.strategy != free.strategy
     assert any(
         reason.startswith(f"{free.strategy} cannot be chosen")
-        and "left, 0.6 of them kept for the probe, evaluation and export." in reason
+        and "left, of which 35 s are kept for the probe, evaluation and export." in reason
         for reason in tight.reasons
     )
     shortened = choose(one, Budget(seconds=seconds / 2 + 36, trials=None))

@@ -338,7 +338,7 @@ def test_a_misspelt_format_is_guessed() -> None:
 
 def test_what_a_format_needs_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMATS, "triton", replace(FORMATS["triton"], needs="not_installed_here"))
-    with pytest.raises(UsageError, match=r"needs not_installed_here.*\n.*autotl\[triton\]"):
+    with pytest.raises(UsageError, match=r"needs not_installed_here.*\n.*\.\[triton\]"):
         format_named("triton")
 
 

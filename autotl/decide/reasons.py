@@ -173,10 +173,14 @@ def _budget(found: dict[Strategy, Forecast], outcome: Outcome) -> Iterator[str]:
             spoken = "is shortened" if shortened else "is cut short"
         gets = f"; it gets {_percent(share)} of the others" if share < 1 else ""
         yield (
-            f"{name} {spoken}: it would take {one.shown.minutes:.1f} minutes, and the budget has "
-            f"{outcome.left / 60:.1f} left, {outcome.reserve / 60:.1f} of them kept for the probe, "
-            f"evaluation and export{gets}."
+            f"{name} {spoken}: it would take {_time(seconds)}, and the budget has "
+            f"{_time(outcome.left)} left, of which {_time(outcome.reserve)} are kept for the "
+            f"probe, evaluation and export{gets}."
         )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} minutes"
 
 
 def _share(name: Strategy, outcome: Outcome) -> float:

@@ -45,6 +45,8 @@ def _archives(files: list[Path]) -> DataError:
     first = files[0]
     ending = str(_ending(first))
     folder = first.with_name(first.name[: -len(ending)] or "unpacked")
+    if folder.exists():  # what is in it stays what it is
+        folder = folder.with_name(f"{folder.name}-unpacked")
     inside = _only_folder(first) if ending == ".zip" else None
     command = _UNPACK[_AS_TAR.get(ending, ending)].format(
         archive=quote(str(first)), folder=quote(str(folder))

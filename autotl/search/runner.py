@@ -216,7 +216,7 @@ def _notes(setting: Setting, trials: Sequence[Trial], chosen: Trial, comparable:
         )
     if chosen.number == 0:
         notes.append(
-            "The linear probe was kept: no other trial beat it on the validation rows (within one "
-            "row, the lower log loss is better)."
+            "The linear probe was kept: no other trial was better by more than one validation row "
+            "(within one row, the lower log loss decides)."
         )
     return notes

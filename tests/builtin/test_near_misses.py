@@ -215,6 +215,13 @@ def test_the_folder_inside_an_archive_is_named(
     assert hint.endswith(f"autotl fit {quote(str(tmp_path / data))}")
 
 
+def test_an_archive_is_never_unpacked_into_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    there = quote(str(tmp_path / "photos-unpacked"))
+    assert f"-d {there}; then: autotl fit {there}" in refusal(tmp_path / "photos.zip").hint
+
+
 def test_archives_in_several_parts_are_named(tmp_path: Path) -> None:
     for name in ("a.zip", "b.zip"):
         (tmp_path / name).write_bytes(b"PK")

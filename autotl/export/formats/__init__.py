@@ -64,6 +64,6 @@ def format_named(name: str) -> Format:
     if found.needs and find_spec(found.needs) is None:
         raise UsageError(
             f"The format {found.name} needs {found.needs}, which is not installed.",
-            hint=f"pip install 'autotl[{found.name}]'",
+            hint=f"pip install '.[{found.name}]' in a checkout of autotl",
         )
     return found

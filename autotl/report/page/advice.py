@@ -188,8 +188,8 @@ def _backbone(report: Report) -> Iterator[Advice]:
         return
     against = "" if own[False] is None else f", {percent(own[False])} with random weights"
     yield Advice(
-        do="Try a larger pretrained backbone: install autotl-keras-applications and name one, such "
-        "as --backbone MobileNetV2 (its weights are downloaded).",
+        do="Try a larger pretrained backbone: pip install ./plugins/autotl-keras-applications in a "
+        "checkout, and name one, such as --backbone MobileNetV2 (its weights are downloaded).",
         because=(
             f"This run had the small one that ships with autotl ({backbone['parameters']:,} "
             f"parameters), whose best linear probe is {percent(own[True])}{against}. What another "
