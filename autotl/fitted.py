@@ -153,7 +153,7 @@ def _runs_in(folder: Path, most: int = 5) -> list[str]:
     try:
         held = [each for each in folder.iterdir() if look(each / "run.json") == "file"]
         held.sort(key=lambda each: -(each / "run.json").stat().st_mtime)
-    except OSError:
+    except (OSError, ValueError):  # a name with a null character is no folder's
         return []
     return [str(each) for each in held[:most]]
 
