@@ -91,34 +91,17 @@ def fit(
     (default `autotl-runs/NAME-N`), which must not hold anything. Raises the errors of
     `autotl.errors`.
     """
-    asked = request(
-        data=named(data),
-        budget=budget,
-        trials=trials,
-        seed=seed,
-        strategy=strategy,
-        backbone=backbone,
-        weights=weights,
-        input_size=input_size,
-        frozen=frozen,
-        tap=tap,
-        learning_rate=learning_rate,
-        resize=resize,
-        loader=loader,
-        input_column=input_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        metric=metric,
-        target_precision=target_precision,
-        embedding=embedding,
-        int8=int8,
-        int8_points=int8_points,
-        float16=float16,
-        tensorboard=tensorboard,
-        disabled_plugins=disabled_plugins,
-    )
+    given = dict(locals())
+    asked = request(**_options(given))
     return _started(asked, data, out, cluster, listener or Silent())
+
+
+def _options(given: Options) -> Options:
+    """The arguments of `fit` or `inspect` that `request` checks by the same names."""
+    apart = ("out", "cluster", "listener")
+    return {name: value for name, value in given.items() if name not in apart} | {
+        "data": named(given["data"])
+    }
 
 
 def _started(
@@ -300,32 +283,14 @@ def inspect(
     listener: Listener | None = None,
 ) -> Inspection:
     """Measure `data` and decide, but train nothing and write no run; options as in `fit`."""
-    asked = request(
-        data=named(data),
-        budget=budget,
-        trials=trials,
-        seed=seed,
-        strategy=strategy,
-        backbone=backbone,
-        weights=weights,
-        input_size=input_size,
-        frozen=frozen,
-        tap=tap,
-        learning_rate=learning_rate,
-        resize=resize,
-        loader=loader,
-        input_column=input_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        disabled_plugins=disabled_plugins,
-    )
+    given = dict(locals())
+    asked = request(**_options(given))
     plugins, heard = _plugins(asked), listener or Silent()
     with holding(), Sitting(None, asked, plugins, heard) as at, _worker(None) as worker:
         worker.warm()
         tools: Options = {"worker": worker, "progress": heard.progress, "folder": cache_folder()}
-        given = _given(asked.data, data)
-        loaded, rows, located, pixels = prepared(at, given, tools["folder"], worker)
+        source = _given(asked.data, data)
+        loaded, rows, located, pixels = prepared(at, source, tools["folder"], worker)
         bundles = bundled(loaded.dataset, loaded.hashes, rows)
         measured, decision, ahead = _decided(at, loaded, rows, located, pixels, bundles, tools)
     rate = search.learning_rate(decision, measured)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, SupportsIndex, TypeVar, get_args
+from typing import Any, Literal, SupportsIndex, TypeVar, get_args
 
 from autotl.errors import UsageError
 from autotl.records import COLUMNS, METRICS, STRATEGIES, Budget, Metric, Strategy
@@ -157,19 +157,15 @@ def request(
     """The checked options, in plain types that `run.json` can hold; raises `UsageError` for
     values that cannot be meant.
     """
-    start = _whole(seed, "seed")
-    if not 0 <= start < 2**32:
-        raise UsageError(f"--seed must be between 0 and {2**32 - 1}, not {start}.")
     chosen = None if strategy in (None, "auto") else one_of(str(strategy), STRATEGIES, "strategy")
     return Request(
         data=None if data is None else _text(data, "data"),
         budget=budget_of(budget, trials),
-        seed=start,
+        seed=_seed(seed),
         strategy=chosen,  # type: ignore[arg-type]
         backbone=_text(backbone, "backbone"),
         loader=None if loader is None else _text(loader, "loader"),
         metric=one_of(_text(metric, "metric"), METRICS, "metric"),  # type: ignore[arg-type]
-        tensorboard=_switch(tensorboard, "tensorboard"),
         weights=None if weights is None else _path(weights, "weights"),
         disabled_plugins=_names(disabled_plugins, "disabled_plugins"),
         input_size=None if input_size is None else _side(input_size),
@@ -178,15 +174,26 @@ def request(
         learning_rate=_within(_RATE, _of_strategy(_RATE, learning_rate, chosen, STRATEGIES[1:]), 1),
         resize=None if resize is None else one_of(_text(resize, "resize"), RESIZES, "resize"),  # type: ignore[arg-type]
         target_precision=_within("--target-precision", target_precision, 1),
-        embedding=_switch(embedding, "embedding"),
-        int8=_switch(int8, "int8"),
         int8_points=_points(int8_points, _switch(int8, "int8")),
-        float16=_switch(float16, "float16"),
-        input_column=_name(input_column, "input_column"),
-        label_column=_name(label_column, "label_column"),
-        group_column=_name(group_column, "group_column"),
-        split_column=_name(split_column, "split_column"),
+        **_switches(embedding=embedding, int8=int8, float16=float16, tensorboard=tensorboard),
+        **_columns(input_column, label_column, group_column, split_column),
     )
+
+
+def _seed(value: SupportsIndex) -> int:
+    seed = _whole(value, "seed")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed must be between 0 and {2**32 - 1}, not {seed}.")
+    return seed
+
+
+def _switches(**given: object) -> dict[str, Any]:
+    return {option: _switch(value, option) for option, value in given.items()}
+
+
+def _columns(*given: object) -> dict[str, Any]:
+    """Names of columns in the order of `COLUMNS`."""
+    return {option: _name(value, option) for option, value in zip(COLUMNS, given, strict=True)}
 
 
 def _name(value: object, option: str) -> str | None:

@@ -67,7 +67,7 @@ def _only_folder(archive: Path) -> str | None:
         with zipfile.ZipFile(archive) as opened:
             parts = [name.split("/") for name in opened.namelist()]
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return None
+        return None  # torn or odd: it is refused all the same, only without naming a folder
     held = [each for each in parts if each[0] != "__MACOSX"]
     first = {each[0] for each in held}
     # a class folder alone is no data: what is looked for holds folders in turn
